@@ -1,0 +1,1 @@
+def release(*a): raise SystemExit("later")

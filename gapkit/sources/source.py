@@ -1,0 +1,115 @@
+"""The source: a pretrained model cut into embedder, encoder and head, on a device, in eval mode."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from gapkit.arrays import digest
+from gapkit.errors import OptionError
+from gapkit.types import Adapter, InputSpec, Target, TokenSpec
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@final
+class Source:
+    """A pretrained source model ``h . f . e`` over an ``Adapter``.
+
+    Use ``load_source`` or ``Source.from_module`` to make one. The module is put into eval mode and on the device; its
+    parameters stay in their own dtype, ``precision`` is the autocast dtype of the forward pass.
+
+    Attributes:
+        adapter: the cut of the model.
+        device: where it runs.
+        precision: "fp32", "bf16" or "fp16".
+    """
+
+    def __init__(self, adapter: Adapter, *, device: str = "auto", precision: str = "fp32") -> None:
+        """Place the module on the device in eval mode.
+
+        Raises:
+            OptionError: the device or the precision is not to be had.
+        """
+        self.adapter = adapter
+        self.device = choose_device(device)
+        if precision not in PRECISIONS:
+            raise OptionError(
+                f"precision {precision!r}", expected="fp32, bf16 or fp16", remedy="use --precision fp32"
+            )
+        self.precision = precision
+        adapter.module.to(self.device).eval()
+
+    @property
+    def name(self) -> str:
+        """How the source was asked for."""
+        return self.adapter.name
+
+    @property
+    def module(self) -> nn.Module:
+        """The whole model."""
+        return self.adapter.module
+
+    @property
+    def input(self) -> InputSpec:
+        """What the source's own embedder takes."""
+        return self.adapter.input
+
+    @property
+    def token(self) -> TokenSpec | None:
+        """The token space, None for models without one."""
+        return self.adapter.token
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the K_s source classes, None for a headless source."""
+        return self.adapter.class_names
+
+    @property
+    def n_classes(self) -> int:
+        """K_s; 0 for a headless source."""
+        return len(self.adapter.class_names or ())
+
+    @property
+    def surrogate(self) -> Target | None:
+        """Small labelled set of the source's own modality, held out from its training."""
+        return self.adapter.surrogate
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over names, dtypes and values of all parameters and buffers: it names the model in the cache."""
+        state = self.module.state_dict()
+        parts = [part for key in sorted(state) for part in (key, _bytes_of(state[key]))]
+        return digest(type(self.module).__qualname__, *parts)
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    """The tensor's dtype, shape and values, also for dtypes that numpy lacks."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + flat.view(torch.uint8).numpy().tobytes()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        OptionError: no such device on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]})",
+            expected="auto, cpu, or a CUDA or MPS device that this machine has",
+            remedy="use --device auto",
+        ) from error
+    return device

@@ -1,0 +1,267 @@
+"""The nouns that every part of gapkit shares, and the protocols that parts are replaced by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from gapkit.arrays import (
+    Array,
+    LogProbabilities,
+    StoredFeatures,
+    check_lengths,
+    check_samples,
+    digest,
+    log_softmax,
+)
+from gapkit.errors import OptionError
+from gapkit.labels import Task, encode_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+InputKind = Literal["image", "audio", "text", "array"]
+TRAIN, TEST = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a source's own embedder takes, one sample.
+
+    Attributes:
+        kind: "image" (C, H, W), "audio" (samples,), "text" (tokens,), "array" (any shape).
+        shape: shape of one sample, without the batch axis.
+        mean: per channel, subtracted from images in [0, 1] (empty: nothing is).
+        std: per channel, images are divided by it.
+        sample_rate: of audio, in Hz.
+        tokenizer: of text, strings to padded token ids (n, N) int64.
+    """
+
+    kind: InputKind
+    shape: tuple[int, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    sample_rate: float | None = None
+    tokenizer: Callable[[Sequence[str]], Array] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSpec:
+    """The token space between embedder e and encoder f.
+
+    Attributes:
+        dim: width of a token.
+        layout: "sequence" (B, N, dim) or "grid" (B, H, W, dim).
+        max_len: largest number of tokens, None where any number does.
+        mean: of the entries of the source's own tokens (its word or patch embeddings).
+        std: likewise; a fixed embedder into token space matches both.
+    """
+
+    dim: int
+    layout: Literal["sequence", "grid"] = "sequence"
+    max_len: int | None = None
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A labelled dataset (x, y), checked and encoded.
+
+    ``Target(x, y)`` takes any array-likes; afterwards ``y`` holds codes (see ``gapkit.labels``) and every array has
+    n rows.
+
+    Attributes:
+        x: (n, ...) numbers, or (n,) strings.
+        y: (n,) int64 codes, (n,) float64 for regression, (n, K) int64 for multilabel.
+        class_names: in the order of the codes; found from y where they are not given.
+        task: "classification", "regression" or "multilabel"; guessed where it is not given.
+        name: how the target is called in messages and results.
+        groups: (n,) int64 codes of samples that belong together and are never split across folds.
+        group_key: where the groups came from, such as "subject".
+        split: (n,) 0 train, 1 test; None where the data has no split.
+        sample_rate: in Hz, of series along the last axis.
+        alphabet: the symbols that integer codes in x stand for.
+    """
+
+    x: Array
+    y: Array
+    class_names: Sequence[str] | None = None
+    task: Task | None = None
+    name: str = field(default="target", kw_only=True)
+    groups: Array | None = field(default=None, kw_only=True)
+    group_key: str | None = field(default=None, kw_only=True)
+    split: Array | None = field(default=None, kw_only=True)
+    sample_rate: float | None = field(default=None, kw_only=True)
+    alphabet: tuple[str, ...] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check x, encode y and the groups.
+
+        Raises:
+            DataError: x or y cannot be used; the message says where and what to do.
+        """
+        x = np.asarray(self.x)
+        check_samples(x, name=f"{self.name}: x")
+        encoded = encode_labels(
+            np.asarray(self.y), class_names=self.class_names, task=self.task, name=f"{self.name}: y"
+        )
+        lengths = {"y": len(encoded.values)}
+        if self.groups is not None:
+            lengths[self.group_key or "groups"] = len(self.groups)
+        if self.split is not None:
+            lengths["split"] = len(self.split)
+        check_lengths(len(x), lengths, name=self.name)
+        groups = None if self.groups is None else np.unique(self.groups, return_inverse=True)[1].reshape(-1)
+        values = {
+            "x": x,
+            "y": encoded.values,
+            "class_names": encoded.class_names,
+            "task": encoded.task,
+            "groups": groups,
+            "split": None if self.split is None else np.asarray(self.split).astype(np.uint8),
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def __len__(self) -> int:
+        """Number of samples n."""
+        return len(self.x)
+
+    @property
+    def n_classes(self) -> int:
+        """K_t: names, whether or not a sample has them; 0 for regression."""
+        return len(self.class_names or ())
+
+    def take(self, index: npt.NDArray[np.int64]) -> Target:
+        """The samples at ``index``, in that order; class names stay as they are."""
+        return replace(
+            self,
+            x=self.x[index],
+            y=self.y[index],
+            groups=None if self.groups is None else self.groups[index],
+            split=None if self.split is None else self.split[index],
+        )
+
+    def part(self, split: Literal["train", "test", "all"]) -> Target:
+        """The samples of one split; a target without a split has only "all", which "train" means too.
+
+        Raises:
+            OptionError: the target has no such samples.
+        """
+        if split == "all" or (self.split is None and split == "train"):
+            return self
+        wanted = TRAIN if split == "train" else TEST
+        mask = np.zeros(len(self), bool) if self.split is None else self.split == wanted
+        if not mask.any():
+            raise OptionError(
+                f"{self.name} has no {split} samples",
+                expected="a split array with 0 (train) and 1 (test)",
+                remedy="use --split all (split='all')",
+            )
+        return self.take(np.flatnonzero(mask))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over x and what x means: it names the data in the cache and in results."""
+        return digest(self.x, str(self.sample_rate), "\n".join(self.alphabet or ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """What one source gives for one target: features by layer, logits, and the labels that belong to them.
+
+    Attributes:
+        target: the samples, in the order of the rows below; labels and groups travel with the features.
+        source: name of the source.
+        embedder: what the embedder did, in words.
+        features: layer name -> (n, d) float32, possibly a memory map; the last one, "features", is what the head sees.
+        logits: (n, K_s) float32; K_s = 0 as long as a headless source has not been given a head.
+        source_classes: names of the K_s source classes.
+        head: where the head came from: "own", "probe on ..." or "k-means prototypes".
+    """
+
+    target: Target
+    source: str
+    embedder: str
+    features: Mapping[str, StoredFeatures]
+    logits: StoredFeatures
+    source_classes: tuple[str, ...]
+    head: str = "own"
+
+    def __post_init__(self) -> None:
+        """Check that every array has one row per sample."""
+        lengths = {f"features of {layer}": len(array) for layer, array in self.features.items()}
+        check_lengths(len(self.target), lengths | {"logits": len(self.logits)}, name=self.source)
+
+    @property
+    def log_probabilities(self) -> LogProbabilities:
+        """Log p (n, K_s), by a float64 log-softmax."""
+        return log_softmax(self.logits)
+
+
+class Progress(Protocol):
+    """Told about long work: ``progress("features", done, total)``."""
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        """Called after every step of ``task``; ``done == total`` ends it."""
+        ...
+
+
+def no_progress(task: str, done: int, total: int) -> None:
+    """The progress of those who do not watch."""
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """A pretrained model cut into embedder e, encoder f, pooling and head h.
+
+    ``head(pool(encode(embed(x))))`` equals the module's own forward pass exactly.
+    """
+
+    name: str
+    module: nn.Module
+    input: InputSpec
+    class_names: tuple[str, ...] | None
+    surrogate: Target | None
+    token: TokenSpec | None
+
+    def embed(self, x: Tensor) -> Tensor:
+        """e: a batch of inputs to tokens (B, N, dim) or (B, H, W, dim)."""
+        ...
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """f: tokens to hidden states."""
+        ...
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Hidden states to features (B, d), the head's input."""
+        ...
+
+    def head(self, features: Tensor) -> Tensor:
+        """h: features (B, d) to logits (B, K_s); raises where ``class_names`` is None."""
+        ...
+
+
+class Embedder(Protocol):
+    """Maps target samples to what a source takes; a frozen value that was fitted on the train split."""
+
+    name: str
+
+    @property
+    def description(self) -> str:
+        """What it does to this target, in one line, with the normalisation."""
+        ...
+
+    @property
+    def space(self) -> Literal["input", "tokens"]:
+        """Whether batches go to ``embed`` ("input") or straight to ``encode`` ("tokens")."""
+        ...
+
+    def __call__(self, x: Array) -> Tensor:
+        """A batch of target samples (B, ...) to float32 (B, *input.shape), or tokens, or token ids int64 (B, N)."""
+        ...
