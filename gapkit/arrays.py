@@ -82,6 +82,17 @@ def digest(*parts: Array | str | bytes) -> str:
     return state.hexdigest()
 
 
+def fingerprints(samples: Samples) -> list[str]:
+    """One short hash (16 hexadecimal digits of SHA-256) for the bytes of each sample, whatever its shape.
+
+    Example:
+        >>> a, b, c = fingerprints(np.array([[1, 2], [1, 2], [2, 1]], dtype=np.uint8))
+        >>> a == b, a == c
+        (True, False)
+    """
+    return [hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()[:16] for sample in samples]
+
+
 def blocks(array: Array, *, nbytes: int = 1 << 24) -> Iterator[Array]:
     """Consecutive pieces of ``array`` along the first axis, each of about ``nbytes``."""
     if array.ndim == 0:
@@ -134,14 +145,14 @@ def check_samples(x: Array, *, name: str) -> None:
 
 
 def _check_finite(x: Array, name: str) -> None:
-    """Count NaN and infinite values and say where the first one is."""
-    finite = np.isfinite(x)
-    if finite.all():
+    """Count NaN and infinite values, in blocks for the sake of memory maps, and say where the first one is."""
+    bad = np.concatenate([(~np.isfinite(block)).reshape(len(block), -1).sum(axis=1) for block in blocks(x)])
+    samples = np.flatnonzero(bad)
+    if not len(samples):
         return
-    samples = np.flatnonzero(~finite.reshape(len(x), -1).all(axis=1))
-    n_nan = int(np.isnan(x).sum())
+    n_nan = sum(int(np.isnan(block).sum()) for block in blocks(x))
     raise DataError(
-        f"{name} has {n_nan} NaN and {int((~finite).sum()) - n_nan} infinite values in {len(samples)} samples, "
+        f"{name} has {n_nan} NaN and {int(bad.sum()) - n_nan} infinite values in {len(samples)} samples, "
         f"the first at sample {samples[0]}",
         expected="finite numbers",
         remedy="drop these samples or fill the values in",

@@ -13,6 +13,7 @@ from gapkit.errors import DataError
 
 Task = Literal["classification", "regression", "multilabel"]
 TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
+LARGEST_WHOLE = 2**53  # beyond it float64 has no odd numbers, and int64 may not hold it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,9 @@ def _several(labels: Array, class_names: Sequence[str] | None, name: str) -> Enc
 def _classes(labels: Array, class_names: Sequence[str] | None, name: str) -> EncodedLabels:
     """Single labels to codes."""
     if labels.dtype.kind == "f":
-        whole = labels == np.round(labels)
+        with np.errstate(over="ignore"):
+            labels = labels.astype(np.float64)
+        whole = (labels == np.round(labels)) & (np.abs(labels) <= LARGEST_WHOLE)
         if not whole.all():
             raise DataError(
                 f"{name} holds numbers that are no integers, such as {float(labels[~whole][0])!r}",

@@ -86,6 +86,7 @@ class Target:
         split: (n,) 0 train, 1 test; None where the data has no split.
         sample_rate: in Hz, of series along the last axis.
         alphabet: the symbols that integer codes in x stand for.
+        notes: what the reader understood and did, in words.
     """
 
     x: Array
@@ -98,6 +99,7 @@ class Target:
     split: Array | None = field(default=None, kw_only=True)
     sample_rate: float | None = field(default=None, kw_only=True)
     alphabet: tuple[str, ...] | None = field(default=None, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         """Check x, encode y and the groups.
