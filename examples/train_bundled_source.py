@@ -37,7 +37,7 @@ TOKENS = 64
 class Recipe:
     """Every choice of the training run; written into the model card."""
 
-    epochs: float = 12.0
+    epochs: float = 18.0
     batches: tuple[int, int, int] = (96, 20, 12)
     muon_rate: float = 0.02
     adamw_rate: float = 2e-3
@@ -46,7 +46,7 @@ class Recipe:
     warmup: float = 0.03
     decay: float = 0.4
     keep: float = 0.5
-    keep_until: float = 0.6
+    keep_until: float = 0.7
     seed: int = 0
     model: BundledConfig = field(default_factory=BundledConfig)
 

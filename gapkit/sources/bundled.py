@@ -22,11 +22,11 @@ class BundledConfig:
         n_classes: outputs of the head (K_s).
     """
 
-    width: int = 160
-    depth: int = 6
-    heads: int = 5
-    mlp_ratio: int = 3
-    stem: tuple[int, int] = (32, 64)
+    width: int = 128
+    depth: int = 7
+    heads: int = 4
+    mlp_ratio: int = 2
+    stem: tuple[int, int] = (48, 96)
     n_classes: int = 352
 
 

@@ -1,0 +1,38 @@
+"""The commands together, and what happens to their errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gapkit.cli.cache import cache
+from gapkit.cli.inspect import inspect
+from gapkit.cli.measure import measure
+from gapkit.cli.sources import sources
+from gapkit.errors import GapkitError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="gapkit",
+    help="Measure the modality gap between a pretrained source model and a target dataset.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (measure, inspect, sources, cache):
+    app.command()(command)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run one command; user errors exit with 2 and one message, an interrupt with 130."""
+    try:
+        app(args=arguments, prog_name="gapkit")
+    except GapkitError as error:
+        typer.echo(f"gapkit: {error}", err=True)
+        sys.exit(USER_ERROR)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            typer.echo("gapkit: interrupted; the same command goes on with the features already cached", err=True)
+        raise

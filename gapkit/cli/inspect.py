@@ -1,0 +1,25 @@
+"""``gapkit inspect``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from gapkit.cli import options as common
+
+
+def inspect(
+    file: Annotated[str, typer.Argument(help="File, folder or sample:digits.")],
+    labels: common.Labels = None,
+    task: common.TaskName = None,
+    group: common.Group = None,
+    sample_rate: common.SampleRate = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Print what was understood of a target, and the embedder that an image source would get."""
+    from gapkit.pipeline.inspect import inspect as inspect_target
+
+    inspection = inspect_target(file, common.read_options(labels, task, group, sample_rate))
+    typer.echo(json.dumps(inspection.to_dict(), indent=2, ensure_ascii=False) if as_json else inspection.table())

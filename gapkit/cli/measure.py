@@ -1,0 +1,50 @@
+"""``gapkit measure``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from gapkit.cli import options as common
+from gapkit.cli.progress import console_progress
+
+
+def measure(
+    source: common.SourceName,
+    target: common.TargetName,
+    out: common.Out = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
+    max_samples: Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")] = "10000",
+    embedder: Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")] = "auto",
+    discrepancy: Annotated[Literal["kl", "zero_one", "all"], typer.Option(help="Between conditionals.")] = "all",
+    labels: common.Labels = None,
+    task: common.TaskName = None,
+    group: common.Group = None,
+    sample_rate: common.SampleRate = None,
+    surrogate: Annotated[str | None, typer.Option(help="Labelled set that gives a headless source its head.")] = None,
+    arch: common.Arch = None,
+    folds: Annotated[int, typer.Option(help="Of the cross-fitting.")] = 5,
+    bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.")] = 1000,
+    seed: common.Seed = 0,
+    device: common.Device = "auto",
+    precision: common.Precision = "fp32",
+    batch_size: Annotated[int | None, typer.Option(help="Samples per forward pass; found by default.")] = None,
+    cache: Annotated[bool, typer.Option(help="Keep features on disk and use those that are there.")] = True,
+    as_json: common.AsJson = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Measure the misalignment between a source and a target."""
+    from gapkit.pipeline.measure import MeasureOptions, measure_request
+    from gapkit.pipeline.request import Request
+    from gapkit.reports.folder import check_folder
+
+    folder = check_folder(out or common.default_folder("measure"), overwrite=overwrite)
+    reading = common.read_options(labels, task, group, sample_rate)
+    request = Request(source=source, target=target, reading=reading, arch=arch, surrogate=surrogate, device=device, precision=precision)
+    options = MeasureOptions(split=split, max_samples=common.count_or_all(max_samples, option="--max-samples"), embedder=embedder, discrepancies=common.discrepancies(discrepancy), folds=folds, bootstrap=bootstrap, seed=seed, batch_size=batch_size, keep_features=cache)
+    with console_progress(quiet=quiet) as progress:
+        result = measure_request(request, options, progress)
+    result.save(folder)
+    common.show(result, f"report  {folder}", as_json=as_json, quiet=quiet)

@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gapkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from gapkit.data.load import ReadOptions
+    from gapkit.labels import Task
+    from gapkit.results import GapResult
+
+SourceName = Annotated[str, typer.Option(help="vit, timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT or a short name.")]
+TargetName = Annotated[str, typer.Option(help="File, folder or sample:digits.")]
+Labels = Annotated[str | None, typer.Option(help="Label file of an .npy, label column of a table, key of an .npz.")]
+TaskName = Annotated[
+    Literal["classification", "regression", "multilabel"] | None,
+    typer.Option("--task", help="How labels are read; found from them by default."),
+]
+Group = Annotated[str | None, typer.Option(help="Key of the samples that belong together, or none.")]
+SampleRate = Annotated[float | None, typer.Option(help="Of series, in Hz.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no table.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the forward pass.")]
+Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoint, such as timm's name.")]
+Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
+Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
+
+
+def read_options(labels: str | None, task: Task | None, group: str | None, sample_rate: float | None) -> ReadOptions:
+    """Options of the readers, checked.
+
+    Raises:
+        OptionError: the sample rate is not positive.
+    """
+    from gapkit.data.load import ReadOptions
+
+    if sample_rate is not None and not sample_rate > 0:
+        raise OptionError(f"--sample-rate {sample_rate}", expected="a positive number of Hz", remedy="correct it")
+    return ReadOptions(labels=labels, task=task, group=group, sample_rate=sample_rate)
+
+
+def count_or_all(text: str, *, option: str) -> int | None:
+    """A positive number, or None for "all".
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if text == "all":
+        return None
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise OptionError(
+        f"{option} {text}", expected="a positive number or all", remedy=f"use {option} all for every sample"
+    )
+
+
+def discrepancies(name: str) -> tuple[str, ...]:
+    """The discrepancies that ``name`` stands for."""
+    return ("kl", "zero_one") if name == "all" else (name,)
+
+
+def default_folder(command: str) -> Path:
+    """``runs/<time>-<command>``."""
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{command}"
+
+
+def show(result: GapResult, ending: str, *, as_json: bool, quiet: bool) -> None:
+    """Print JSON alone, or the table with its last line, or nothing."""
+    if as_json:
+        typer.echo(result.to_json(), nl=False)
+    elif not quiet:
+        typer.echo(f"{result.table()}\n{ending}")

@@ -1,0 +1,1 @@
+"""Readers: files, folders and samples to targets."""

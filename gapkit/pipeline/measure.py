@@ -1,0 +1,116 @@
+"""``measure``: target -> embedder -> source -> activations -> misalignment -> result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+
+from gapkit.arrays import digest, generator
+from gapkit.embedders import choose, fit
+from gapkit.embedders.choice import Choice
+from gapkit.errors import OptionError
+from gapkit.gap.conditional import ConditionalInputs, GapOptions, MisalignmentResult, measure_misalignment
+from gapkit.results import GapResult, Provenance, SourceSummary, TargetSummary, library_versions
+from gapkit.sources.cache import FeatureCache
+from gapkit.sources.capture import CaptureOptions, extract
+from gapkit.sources.heads import complete_head
+from gapkit.sources.source import Source
+from gapkit.statistics.binning import quantile_bins
+from gapkit.types import Activations, Embedder, Progress, Target, no_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """What changes the numbers of ``measure``, and how it runs.
+
+    Attributes:
+        split: samples that are used; a target without a split has only "train", which is all of it.
+        max_samples: stratified draw of at most this many; None uses all.
+        embedder: name of a fixed embedder, "auto" for the choice by the data.
+        discrepancies: "kl", "zero_one".
+        folds: of the cross-fitting.
+        bootstrap: resamples of the intervals.
+        n_bins: quantile bins of a regression target.
+        seed: of draws, folds, starts and resamples.
+        batch_size: samples per forward pass, None finds one.
+        keep_features: whether features are kept in the cache on disk and read from there.
+    """
+
+    split: Literal["train", "test", "all"] = "train"
+    max_samples: int | None = 10_000
+    embedder: str = "auto"
+    discrepancies: tuple[str, ...] = ("kl", "zero_one")
+    folds: int = 5
+    bootstrap: int = 1000
+    n_bins: int = 10
+    seed: int = 0
+    batch_size: int | None = None
+    keep_features: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: an option is out of range.
+        """
+        _check_choice("split", self.split, ("train", "test", "all"))
+        for name, least in (("folds", 2), ("bootstrap", 100), ("n_bins", 2), ("seed", 0)):
+            _check_least(name, getattr(self, name), least)
+        if self.max_samples is not None:
+            _check_least("max_samples", self.max_samples, 20)
+        if self.batch_size is not None:
+            _check_least("batch_size", self.batch_size, 1)
+        for name in self.discrepancies:
+            _check_choice("discrepancy", name, ("kl", "zero_one"))
+
+    def numbers(self) -> dict[str, object]:
+        """The options that change a number, for the provenance."""
+        return {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
+
+
+def measure(
+    source: Source,
+    target: Target,
+    *,
+    embedder: Embedder | None = None,
+    surrogate: Target | None = None,
+    options: MeasureOptions | None = None,
+    progress: Progress = no_progress,
+) -> GapResult:
+    """Measure the misalignment between a source and a target through one embedder.
+
+    D(M^s, M^t) = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X)) (Ma et al., ICML 2024), for the label-map families
+    injection, channel and linear, each fitted and scored on different folds; see ``gapkit.gap.conditional``.
+
+    Args:
+        source: the pretrained model.
+        target: the labelled dataset; regression targets are binned by quantiles.
+        embedder: a fitted embedder; by default a fixed one, chosen by ``options.embedder``.
+        surrogate: labelled set of the source's modality that gives a headless source its head.
+        options: what is measured and how.
+        progress: told about the forward passes and the folds.
+
+    Returns:
+        The result, with a table, JSON and a figure.
+
+    Raises:
+        GapkitError: the target, the source and the options do not go together; the message says why.
+    """
+    options = options or MeasureOptions()
+    started = time.monotonic()
+    choice, embedder = choose_embedder(source, target, embedder, options)
+    used, notes = select(target, options)
+    activations = run_source(source, used, embedder, surrogate or source.surrogate, options, progress)
+    gap = measure_misalignment(conditional_inputs(activations), gap_options(options), progress)
+    return GapResult(
+        source=summarise_source(source, activations),
+        target=summarise_target(activations, choice, options),
+        misalignment=gap.rows,
+        label_maps=name_label_maps(gap, activations),
+        notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
+        provenance=provenance(source, used, options, seconds=time.monotonic() - started),
+    )

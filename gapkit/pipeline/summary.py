@@ -1,0 +1,77 @@
+"""What a result says about the source, the target and how it was made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gapkit.arrays import digest, fingerprints
+from gapkit.results import Provenance, SourceSummary, TargetSummary, library_versions
+
+if TYPE_CHECKING:
+    from gapkit.embedders.choice import Choice
+    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.sources.source import Source
+    from gapkit.types import Activations, Target
+
+
+def summarise_source(source: Source, activations: Activations) -> SourceSummary:
+    """The source as it was used."""
+    shape = "x".join(str(size) for size in source.input.shape)
+    classes = len(activations.source_classes)
+    return SourceSummary(
+        name=source.name,
+        n_classes=classes,
+        head=activations.head,
+        description=f"{source.name}: {source.input.kind} {shape}, {classes} classes, head: {activations.head}",
+        device=str(source.device),
+        precision=source.precision,
+    )
+
+
+def summarise_target(activations: Activations, choice: Choice, options: MeasureOptions) -> TargetSummary:
+    """The target as it was used."""
+    target = activations.target
+    names = target.class_names or ()
+    counts = np.bincount(target.y, minlength=len(names)).tolist()
+    return TargetSummary(
+        name=target.name,
+        n=len(target),
+        n_classes=target.n_classes,
+        task=target.task or "classification",
+        embedder=activations.embedder,
+        embedder_reason=choice.reason,
+        split=options.split if target.split is not None else "all",
+        shape=tuple(target.x.shape),
+        dtype=str(target.x.dtype),
+        groups=target.group_key,
+        class_counts=dict(zip(names, counts, strict=True)),
+    )
+
+
+def provenance(source: Source, target: Target, options: MeasureOptions, *, seconds: float) -> Provenance:
+    """Versions, seed, hashes and options: what gives the same numbers again."""
+    return Provenance(
+        versions=library_versions(),
+        seed=options.seed,
+        data_hash=digest(target.x, target.y),
+        weights_hash=source.weights_hash,
+        options=options.numbers() | {"precision": source.precision},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+    )
+
+
+def overlap(source: Source, target: Target) -> tuple[str, ...]:
+    """A warning where samples of the target are among those that the source was trained on."""
+    if not source.trained_on or target.x.dtype != np.uint8:
+        return ()
+    seen = sum(mark in source.trained_on for mark in fingerprints(target.x))
+    if seen == 0:
+        return ()
+    return (
+        f"{target.name} holds images that {source.name} was trained on, so this gap is too small; "
+        "use --split test where there is one",
+    )

@@ -1,0 +1,79 @@
+"""The run folder: ``result.json`` and ``figures/``, written so that nothing half-written is ever read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gapkit.errors import StorageError
+from gapkit.reports.plots import figure_bytes, plot_misalignment
+from gapkit.results import GapResult
+
+RESULT = "result.json"
+
+
+def check_folder(folder: Path, *, overwrite: bool = False) -> Path:
+    """Refuse a run folder that cannot be used, before anything is computed; nothing is created.
+
+    Raises:
+        StorageError: it holds another run or other files, is no folder, or cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        what = "holds another run" if (folder / RESULT).exists() else "is not empty"
+        raise StorageError(
+            f"{folder} {what}", expected="a new or empty folder", remedy="pass --overwrite, or another --out"
+        )
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "is not writable" if nearest.is_dir() else "is a file"
+        raise StorageError(
+            f"{folder} cannot be created ({nearest} {what})",
+            expected="a folder that may be created and written",
+            remedy="choose another --out",
+        )
+    return folder
+
+
+def write_run(result: GapResult, folder: Path) -> Path:
+    """Write the figures, then ``result.json``: where that is, the run is whole."""
+    make_folder(folder / "figures")
+    figure = plot_misalignment(result)
+    for kind in ("png", "svg"):
+        write_atomically(folder / "figures" / f"misalignment.{kind}", figure_bytes(figure, kind))
+    write_atomically(folder / RESULT, result.to_json().encode())
+    return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder and its parents.
+
+    Raises:
+        StorageError: the operating system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be created ({error.strerror})",
+            expected="a folder that may be created and written",
+            remedy="choose another --out",
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside ``path``, then move into place.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror})",
+            expected="a writable folder with free space",
+            remedy="free space, or choose another --out",
+        ) from error
