@@ -1,0 +1,117 @@
+"""What every test runs under: shape checks, one thread, no network, caches of its own, untouched global generators.
+
+``pytest --no-check-shapes`` runs without the shape checks; they are on by default because they cost little.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+
+HOLD = pytest.StashKey[Any]()
+HOOK = pytest.StashKey[Any]()
+NO_LISTENER = "http://127.0.0.1:9"  # the discard port: refused at once
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Shape checks are on unless they are switched off."""
+    parser.addoption("--check-shapes", action="store_true", default=True, help="check jaxtyping shapes (the default)")
+    parser.addoption("--no-check-shapes", action="store_false", dest="check_shapes", help="do not check shapes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set what has to be there before gapkit, numpy or Hugging Face are imported, here and in child processes."""
+    folder = tempfile.TemporaryDirectory(prefix="gapkit-tests-")
+    config.stash[HOLD] = folder
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[threads] = "1"  # sums are then always added in the same order
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_ENDPOINT"] = NO_LISTENER
+    os.environ["HF_HOME"] = str(Path(folder.name) / "huggingface")
+    os.environ["GAPKIT_CACHE"] = str(Path(folder.name) / "gapkit")
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if config.getoption("check_shapes"):
+        config.stash[HOOK] = jaxtyping.install_import_hook("gapkit", "beartype.beartype")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the hook out again and delete the folder."""
+    if HOOK in config.stash:
+        config.stash[HOOK].uninstall()
+    config.stash[HOLD].cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features are cached in the test's own folder, never in the user's."""
+    monkeypatch.setenv("GAPKIT_CACHE", str(tmp_path / "gapkit-cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the marker ``network``, only this machine can be reached, as if the cable were out."""
+    if request.node.get_closest_marker("network"):
+        return
+    connect, connect_ex, resolve = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if not _is_local(address):
+            raise OSError(errno.ENETUNREACH, f"tests have no network, not even to {address}")
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        return connect_ex(self, address) if _is_local(address) else errno.ENETUNREACH
+
+    def guarded_resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        if not _is_local((host,)):
+            raise socket.gaierror(socket.EAI_AGAIN, f"tests have no network, not even to {host}")
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+
+
+def _is_local(address: Any) -> bool:
+    """Whether an address is a socket file, this machine's name for itself or a loopback address."""
+    if not isinstance(address, tuple):
+        return True
+    host = address[0].decode() if isinstance(address[0], bytes) else address[0]
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _global_generators_untouched() -> Iterator[None]:
+    """Fail a test after which numpy's or torch's global random state is another one: randomness is an argument."""
+    before = _global_states()
+    yield
+    after = _global_states()
+    touched = [library for library, state in before.items() if after[library] != state]
+    assert not touched, f"the global random state of {' and '.join(touched)} was changed"
+
+
+def _global_states() -> dict[str, bytes]:
+    """The global random state of those of numpy and torch that have been imported."""
+    states = {}
+    if (numpy := sys.modules.get("numpy")) is not None:
+        state = numpy.random.get_state()
+        states["numpy"] = state[1].tobytes() + bytes(str(state[2:]), "ascii")
+    if (torch := sys.modules.get("torch")) is not None:
+        states["torch"] = torch.random.get_rng_state().numpy().tobytes()
+    return states
