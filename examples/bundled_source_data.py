@@ -99,9 +99,7 @@ def read_cifar100(folder: Path) -> Raw:
             data, offsets = file["data"].tobytes(), file["offsets"]
             x = np.stack([decode(data[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True)])
             names = [str(name) for name in file["class_names"]]
-            return Raw(
-                x=x, y=file["y"].astype(np.int64), class_names=names, test=file["split"] == 1, files=[archive]
-            )
+            return Raw(x=x, y=file["y"].astype(np.int64), class_names=names, test=file["split"] == 1, files=[archive])
     binary = folder / "cifar-100-binary"
     files = [binary / "train.bin", binary / "test.bin"]
     records = [np.fromfile(path, np.uint8).reshape(-1, 3074) for path in files]
@@ -162,7 +160,9 @@ def read_omniglot(folder: Path) -> Raw:
             return Raw(x=file["x"], y=file["y"].astype(np.int64), class_names=names, test=test, files=[archive])
     root = folder / "omniglot-py"
     sets = [root / "images_background_small1", root / "images_background_small2"]
-    characters = {f"{path.parent.name}/{path.name}": path for base in sets for path in base.glob("*/*") if path.is_dir()}
+    characters = {
+        f"{path.parent.name}/{path.name}": path for base in sets for path in base.glob("*/*") if path.is_dir()
+    }
     names = sorted(characters)
     drawings = [(label, path) for label, name in enumerate(names) for path in sorted(characters[name].glob("*.png"))]
     x = np.stack([ink(path) for _, path in drawings])

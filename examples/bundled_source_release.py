@@ -35,7 +35,9 @@ def release(model: BundledViT, parts: list[Part], recipe: dict[str, Any], out: P
     """Round the weights to fp16, score them on the test parts and write the three files into ``out``."""
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
     weights = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in weights.items()})
+    model.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+    )
     scores = {part.name: test_accuracy(model, part) for part in parts}
     metadata = {
         "format": "gapkit-bundled-1",
@@ -87,7 +89,10 @@ def surrogate_archive(parts: list[Part], seed: int) -> bytes:
             chosen.append((part.x_test, part.y_test))
         elif part.name == "mnist":
             labels = part.y_test.numpy()
-            index = [rng.choice(np.flatnonzero(labels == label), SURROGATE_PER_MNIST_CLASS, replace=False) for label in np.unique(labels)]
+            index = [
+                rng.choice(np.flatnonzero(labels == label), SURROGATE_PER_MNIST_CLASS, replace=False)
+                for label in np.unique(labels)
+            ]
             kept = torch.from_numpy(np.sort(np.concatenate(index)))
             chosen.append((part.x_test[kept], part.y_test[kept]))
     images = torch.cat([x for x, _ in chosen])[:, 0, 2:30, 2:30].numpy()
@@ -105,7 +110,8 @@ def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], ou
         for part in parts
     ]
     hashes = [f"* `{path.name}`: SHA-256 `{sha256(path)}`" for part in parts for path in part.files if path.is_file()]
-    hashes += [f"* `{name}`: SHA-256 `{sha256(out / name)}`" for name in ("vit.safetensors", "surrogate.npz")]
+    shipped = ("vit.safetensors", "surrogate.npz")
+    hashes += [f"* `{name}`: SHA-256 `{sha256(out / name)}`" for name in shipped]
     return "\n".join(
         [
             "# The bundled source `vit`",
@@ -118,8 +124,8 @@ def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], ou
             "|---|---|---|---|---|---|---|",
             *rows,
             "",
-            "Omniglot test is drawers 16-20. Validation was cut from train and chose recipe and stopping; test was read",
-            "once, by the training script, with the fp16 weights that are shipped.",
+            "Omniglot test is drawers 16-20. Validation was cut from train and chose recipe and stopping; test was",
+            "read once, by the training script, with the fp16 weights that are shipped.",
             "",
             "## Surrogate",
             "",
@@ -131,8 +137,9 @@ def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], ou
             json.dumps(recipe, indent=2),
             "```",
             "",
-            "Muon for the matrices of the blocks, AdamW for the rest; random crops and flips for CIFAR-100, random affine",
-            "maps for the drawings; a part of the tokens is dropped for the first `keep_until` of the run. To train again:",
+            "Muon for the matrices of the blocks, AdamW for the rest; random crops and flips for CIFAR-100, random",
+            "affine maps for the drawings; a part of the tokens is dropped for the first `keep_until` of the run.",
+            "To train again:",
             "`python examples/train_bundled_source.py --data DATA --out WEIGHTS --finish`.",
             "",
             "## Files",
@@ -141,8 +148,8 @@ def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], ou
             "",
             "## Licence",
             "",
-            "MIT, as gapkit. The Omniglot and MNIST images in the surrogate are redistributed under the MIT licence of their",
-            "origins.",
+            "MIT, as gapkit. The Omniglot and MNIST images in the surrogate are redistributed under the MIT licence of",
+            "their origins.",
             "",
         ]
     )

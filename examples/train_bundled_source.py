@@ -113,9 +113,7 @@ def optimisers(model: BundledViT, recipe: Recipe) -> list[torch.optim.Optimizer]
     adamw = torch.optim.AdamW(rest, lr=recipe.adamw_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
     if not matrices:
         return [adamw]
-    muon = torch.optim.Muon(
-        matrices, lr=recipe.muon_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="original"
-    )
+    muon = torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="original")
     return [adamw, muon]
 
 
@@ -170,10 +168,7 @@ class Run:
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """One batch of all parts together, with the tokens that are kept at this point of the run."""
-        drawn = [
-            draw(part, size, self.generator)
-            for part, size in zip(self.parts, self.recipe.batches, strict=True)
-        ]
+        drawn = [draw(part, size, self.generator) for part, size in zip(self.parts, self.recipe.batches, strict=True)]
         images = normalise(torch.cat([x for x, _ in drawn])).contiguous(memory_format=torch.channels_last)
         kept = None
         if self.step < self.recipe.keep_until * self.total:

@@ -7,7 +7,7 @@ classes (K_s), t target classes (K_t), r resamples.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,12 +56,12 @@ def generator(seed: int, *stream: int) -> np.random.Generator:
 
 
 @contextmanager
-def seeded_torch(seed: int) -> Iterator[None]:
+def seeded_torch(seed: int) -> Generator[None]:
     """Seed torch's global generators inside the block and restore them after it."""
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
         yield
 
 
@@ -121,7 +121,7 @@ def check_samples(x: Array, *, name: str) -> None:
     """Refuse inputs that no embedder can use.
 
     Raises:
-        DataError: no samples, a dtype that is neither numbers nor strings, NaN or infinite values, x constant as a whole.
+        DataError: no samples, neither numbers nor strings, NaN or infinite values, or x constant as a whole.
     """
     if x.ndim == 0 or len(x) == 0 or x.size == 0:
         raise DataError(f"{name} has shape {x.shape}", expected="at least one sample", remedy="check how it was saved")

@@ -1,7 +1,7 @@
 """Results: frozen values that carry numbers with n, interval and provenance, and become JSON and back.
 
-``to_json`` gives the text of ``result.json``; ``from_json`` reads it again into an equal value. What could not be computed
-has the status "undefined" with its reason, never NaN.
+``to_json`` gives the text of ``result.json``; ``from_json`` reads it again into an equal value. What could not be
+computed has the status "undefined" with its reason, never NaN.
 """
 
 from __future__ import annotations
@@ -192,8 +192,10 @@ class GapResult:
 
 def _misalignment(row: dict[str, Any]) -> Misalignment:
     """One entry from JSON, where tuples are lists."""
-    intervals = {key: None if row[key] is None else tuple(row[key]) for key in ("interval", "value_interval")}
-    return Misalignment(**row | intervals)
+    whole: dict[str, Any] = dict(row)
+    for key in ("interval", "value_interval"):
+        whole[key] = None if row[key] is None else tuple(row[key])
+    return Misalignment(**whole)
 
 
 def library_versions() -> dict[str, str]:

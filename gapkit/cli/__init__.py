@@ -1,4 +1,4 @@
-"""The ``gapkit`` command: each file of this package is one command that parses, calls the pipeline, prints and writes."""
+"""The ``gapkit`` command: each file is one command that parses, calls the pipeline, prints and writes."""
 
 from __future__ import annotations
 

@@ -42,8 +42,26 @@ def measure(
 
     folder = check_folder(out or common.default_folder("measure"), overwrite=overwrite)
     reading = common.read_options(labels, task, group, sample_rate)
-    request = Request(source=source, target=target, reading=reading, arch=arch, surrogate=surrogate, device=device, precision=precision)
-    options = MeasureOptions(split=split, max_samples=common.count_or_all(max_samples, option="--max-samples"), embedder=embedder, discrepancies=common.discrepancies(discrepancy), folds=folds, bootstrap=bootstrap, seed=seed, batch_size=batch_size, keep_features=cache)
+    request = Request(
+        source=source,
+        target=target,
+        reading=reading,
+        arch=arch,
+        surrogate=surrogate,
+        device=device,
+        precision=precision,
+    )
+    options = MeasureOptions(
+        split=split,
+        max_samples=common.count_or_all(max_samples, option="--max-samples"),
+        embedder=embedder,
+        discrepancies=common.discrepancies(discrepancy),
+        folds=folds,
+        bootstrap=bootstrap,
+        seed=seed,
+        batch_size=batch_size,
+        keep_features=cache,
+    )
     with console_progress(quiet=quiet) as progress:
         result = measure_request(request, options, progress)
     result.save(folder)

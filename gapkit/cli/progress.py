@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def _display() -> Progress:
 
 
 @contextmanager
-def console_progress(*, quiet: bool) -> Iterator[ProgressProtocol]:
+def console_progress(*, quiet: bool) -> Generator[ProgressProtocol]:
     """A progress for the block; with ``quiet`` one that draws nothing."""
     if quiet:
         yield no_progress

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gapkit.arrays import digest, generator
 from gapkit.embedders import choose, fit
 from gapkit.embedders.choice import Choice
-from gapkit.errors import OptionError
-from gapkit.gap.conditional import ConditionalInputs, GapOptions, MisalignmentResult, measure_misalignment
-from gapkit.results import GapResult, Provenance, SourceSummary, TargetSummary, library_versions
-from gapkit.sources.cache import FeatureCache
-from gapkit.sources.capture import CaptureOptions, extract
-from gapkit.sources.heads import complete_head
-from gapkit.sources.source import Source
-from gapkit.statistics.binning import quantile_bins
+from gapkit.errors import OptionError, did_you_mean
+from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
+from gapkit.pipeline.selection import select
+from gapkit.pipeline.summary import (
+    name_label_maps,
+    overlap,
+    provenance,
+    summarise_source,
+    summarise_target,
+)
+from gapkit.results import GapResult
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
+
+if TYPE_CHECKING:
+    from gapkit.pipeline.request import Request
+    from gapkit.sources.source import Source
+
+DISCREPANCIES = ("kl", "zero_one")
+SPLITS = ("train", "test", "all")
+FEATURES = "features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +66,7 @@ class MeasureOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        _check_choice("split", self.split, ("train", "test", "all"))
+        _check_choice("split", self.split, SPLITS)
         for name, least in (("folds", 2), ("bootstrap", 100), ("n_bins", 2), ("seed", 0)):
             _check_least(name, getattr(self, name), least)
         if self.max_samples is not None:
@@ -65,7 +74,7 @@ class MeasureOptions:
         if self.batch_size is not None:
             _check_least("batch_size", self.batch_size, 1)
         for name in self.discrepancies:
-            _check_choice("discrepancy", name, ("kl", "zero_one"))
+            _check_choice("discrepancy", name, DISCREPANCIES)
 
     def numbers(self) -> dict[str, object]:
         """The options that change a number, for the provenance."""
@@ -83,8 +92,8 @@ def measure(
 ) -> GapResult:
     """Measure the misalignment between a source and a target through one embedder.
 
-    D(M^s, M^t) = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X)) (Ma et al., ICML 2024), for the label-map families
-    injection, channel and linear, each fitted and scored on different folds; see ``gapkit.gap.conditional``.
+    D(M^s, M^t) = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X)) (Ma et al., ICML 2024), for the label-map
+    families injection, channel and linear, each fitted and scored on different folds; see ``gapkit.gap.conditional``.
 
     Args:
         source: the pretrained model.
@@ -114,3 +123,77 @@ def measure(
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         provenance=provenance(source, used, options, seconds=time.monotonic() - started),
     )
+
+
+def measure_request(request: Request, options: MeasureOptions, progress: Progress = no_progress) -> GapResult:
+    """Load what was asked for by name and measure it."""
+    source, target = request.load()
+    return measure(source, target, options=options, progress=progress)
+
+
+def choose_embedder(
+    source: Source, target: Target, given: Embedder | None, options: MeasureOptions
+) -> tuple[Choice, Embedder]:
+    """The embedder with the reason for it; a fixed one takes its statistics from the target's train split."""
+    if given is not None:
+        return Choice(name=given.name, reason="given"), given
+    choice = choose(target, source.input, source.token, name=options.embedder)
+    return choice, fit(choice, target, source.input, source.token)
+
+
+def run_source(
+    source: Source,
+    target: Target,
+    embedder: Embedder,
+    surrogate: Target | None,
+    options: MeasureOptions,
+    progress: Progress = no_progress,
+) -> Activations:
+    """Features and logits of the target; a headless source gets its head from the surrogate, or from prototypes."""
+    from gapkit.sources.cache import FeatureCache
+    from gapkit.sources.capture import CaptureOptions, extract
+    from gapkit.sources.heads import complete_head
+
+    capture = CaptureOptions(batch_size=options.batch_size, cache=FeatureCache() if options.keep_features else None)
+    activations = extract(source, target, embedder, capture, progress)
+    if source.class_names is not None:
+        return activations
+    known = None
+    if surrogate is not None:
+        own = choose(surrogate, source.input, source.token)
+        fitted = fit(own, surrogate, source.input, source.token)
+        known = extract(source, surrogate, fitted, capture, progress)
+    return complete_head(activations, known, seed=options.seed)
+
+
+def conditional_inputs(activations: Activations) -> ConditionalInputs:
+    """The arrays that the misalignment needs: log p, the head's features, labels and groups."""
+    target = activations.target
+    return ConditionalInputs(
+        log_probabilities=activations.log_probabilities,
+        features=np.asarray(activations.features[FEATURES], dtype=np.float64),
+        labels=target.y,
+        n_classes=target.n_classes,
+        groups=target.groups,
+    )
+
+
+def gap_options(options: MeasureOptions) -> GapOptions:
+    """The options of the misalignment."""
+    return GapOptions(
+        discrepancies=options.discrepancies, folds=options.folds, bootstrap=options.bootstrap, seed=options.seed
+    )
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in choices:
+        raise OptionError(
+            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(value, choices)
+        )
+
+
+def _check_least(option: str, value: int, least: int) -> None:
+    """Refuse a number below ``least``."""
+    if value < least:
+        raise OptionError(f"{option} {value}", expected=f"at least {least}", remedy=f"use {option} {least} or more")

@@ -39,9 +39,7 @@ def select(target: Target, options: MeasureOptions) -> tuple[Target, tuple[str, 
         notes.append(note)
     if options.max_samples is not None and len(used) > options.max_samples:
         index = stratified_draw(used.y, options.max_samples, seed=options.seed)
-        notes.append(
-            f"{len(index)} of {len(used)} samples drawn, class by class; --max-samples all uses every one"
-        )
+        notes.append(f"{len(index)} of {len(used)} samples drawn, class by class; --max-samples all uses every one")
         used = used.take(index)
     return used, tuple(notes)
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax as scipy_log_softmax
 
-from gapkit.arrays import blocks, check_lengths, check_samples, digest, fingerprints, generator, log_softmax, seeded_torch
+from gapkit.arrays import (
+    blocks,
+    check_lengths,
+    check_samples,
+    digest,
+    fingerprints,
+    generator,
+    log_softmax,
+    seeded_torch,
+)
 from gapkit.errors import DataError
 
 

@@ -11,7 +11,11 @@ from gapkit.errors import DataError, GapkitError, OptionError, SourceError, Stor
 def test_every_kind_is_caught_as_gapkit_error_and_says_got_expected_remedy(kind: type[GapkitError]) -> None:
     with pytest.raises(GapkitError, match=r"^a\.npz: x is empty; expected samples; add some$") as caught:
         raise kind("a.npz: x is empty", expected="samples", remedy="add some")
-    assert (caught.value.got, caught.value.expected, caught.value.remedy) == ("a.npz: x is empty", "samples", "add some")
+    assert (caught.value.got, caught.value.expected, caught.value.remedy) == (
+        "a.npz: x is empty",
+        "samples",
+        "add some",
+    )
 
 
 def test_nearest_ignores_case_and_keeps_the_spelling() -> None:
