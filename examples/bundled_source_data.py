@@ -66,6 +66,7 @@ def make_part(name: str, raw: Raw, first: int, n_validation: int, rng: np.random
     images = torch.from_numpy(as_rgb32(raw.x))
     labels = torch.from_numpy(raw.y + first)
     train = rng.permutation(np.flatnonzero(~raw.test))
+    n_validation = min(n_validation, len(train) // 10)
     validation, train = np.sort(train[:n_validation]), np.sort(train[n_validation:])
     test = np.flatnonzero(raw.test)
     return Part(

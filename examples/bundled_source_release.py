@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from bundled_source_data import Part
 from safetensors.torch import save_file
@@ -89,10 +90,7 @@ def surrogate_archive(parts: list[Part], seed: int) -> bytes:
             chosen.append((part.x_test, part.y_test))
         elif part.name == "mnist":
             labels = part.y_test.numpy()
-            index = [
-                rng.choice(np.flatnonzero(labels == label), SURROGATE_PER_MNIST_CLASS, replace=False)
-                for label in np.unique(labels)
-            ]
+            index = [draw_class(labels, label, rng) for label in np.unique(labels)]
             kept = torch.from_numpy(np.sort(np.concatenate(index)))
             chosen.append((part.x_test[kept], part.y_test[kept]))
     images = torch.cat([x for x, _ in chosen])[:, 0, 2:30, 2:30].numpy()
@@ -100,6 +98,12 @@ def surrogate_archive(parts: list[Part], seed: int) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x=images, y=labels)
     return buffer.getvalue()
+
+
+def draw_class(labels: npt.NDArray[np.int64], label: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A seeded draw of the positions of one class."""
+    positions = np.flatnonzero(labels == label)
+    return rng.choice(positions, min(SURROGATE_PER_MNIST_CLASS, len(positions)), replace=False)
 
 
 def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], out: Path) -> str:

@@ -195,17 +195,17 @@ class Run:
         """Accuracy per part on the images cut from train."""
         return {part.name: accuracy(self.model, part.x_validation, part.y_validation) for part in self.parts}
 
-    def train(self, minutes: float, report: int = 250) -> None:
-        """Train to the end, saving every ``minutes``."""
+    def train(self, minutes: float, last: int, report: int = 250) -> None:
+        """Train to step ``last``, saving every ``minutes`` and there."""
         saved = time.monotonic()
-        while self.step < self.total:
+        while self.step < last:
             started = time.monotonic()
             loss = self.train_step()
             self.seconds += time.monotonic() - started
             if self.step % report == 0:
                 speed = self.step * sum(self.recipe.batches) / self.seconds
                 log.info("step %d/%d loss %.3f  %.0f images/s", self.step, self.total, loss, speed)
-            if time.monotonic() - saved > 60 * minutes or self.step == self.total:
+            if time.monotonic() - saved > 60 * minutes or self.step == last:
                 self.save()
                 saved = time.monotonic()
                 log.info("step %d  %.0f s  validation %s", self.step, self.seconds, json.dumps(self.validation()))
@@ -220,6 +220,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--recipe", type=json.loads, default={}, help="JSON with other fields of Recipe")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves torch's default")
     parser.add_argument("--checkpoint-minutes", type=float, default=3.0)
+    parser.add_argument("--stop-after", type=int, help="steps after which to stop, to go on later")
     parser.add_argument("--finish", action="store_true", help="read test once, write weights, surrogate and card")
     return parser.parse_args()
 
@@ -231,11 +232,12 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    model = BundledConfig(**options.recipe.pop("model", {}))
+    parts = read_parts(options.data, seed=options.recipe.get("seed", Recipe.seed))
+    n_classes = sum(len(part.class_names) for part in parts)
+    model = BundledConfig(**options.recipe.pop("model", {}) | {"n_classes": n_classes})
     recipe = Recipe(epochs=options.epochs, model=model, **options.recipe)
-    parts = read_parts(options.data, seed=recipe.seed)
     run = Run(recipe, parts, options.out)
-    run.train(options.checkpoint_minutes)
+    run.train(options.checkpoint_minutes, min(run.total, options.stop_after or run.total))
     if options.finish:
         release(run.model, parts, asdict(recipe) | {"steps": run.total, "seconds": run.seconds}, options.out)
 
