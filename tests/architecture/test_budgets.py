@@ -78,7 +78,11 @@ def body_of(n: int) -> str:
     [
         ("def f():\n" + body_of(40), False, []),
         ("def f():\n" + body_of(41), False, ["a.py: f has 41 lines, over 40"]),
-        ("class A:\n    async def f(self):\n        x = 1" + "\n" * 40 + "        y = 2\n", False, ["a.py: f has 41 lines, over 40"]),
+        (
+            "class A:\n    async def f(self):\n        x = 1" + "\n" * 40 + "        y = 2\n",
+            False,
+            ["a.py: f has 41 lines, over 40"],
+        ),
         ("def f(a, b, *c, d, e, **g):\n" + body_of(1), False, []),
         ("def f(a, b, /, *c, d, e, **g):\n" + body_of(1), False, []),
         ("def f(a, b, h, *c, d, e, **g):\n" + body_of(1), False, ["a.py: f has 7 arguments, over 6"]),
@@ -89,9 +93,7 @@ def body_of(n: int) -> str:
         ("x = 1\n" * 401, False, ["a.py: 401 lines, over 400"]),
     ],
 )
-def test_a_budget_that_is_exceeded_is_reported(
-    tmp_path: Path, text: str, command: bool, expected: list[str]
-) -> None:
+def test_a_budget_that_is_exceeded_is_reported(tmp_path: Path, text: str, command: bool, expected: list[str]) -> None:
     path = tmp_path / "a.py"
     path.write_text(text, encoding="utf-8")
     assert over_budget(path, command=command) == expected

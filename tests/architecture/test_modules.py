@@ -12,7 +12,16 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "gapkit").rglob("*.py"))
 TEXTS = sorted(
     path
-    for pattern in ("gapkit/**/*", "tests/**/*", "examples/**/*", "notebooks/**/*", ".ci/*", "*.toml", "*.md", ".*.yaml")
+    for pattern in (
+        "gapkit/**/*",
+        "tests/**/*",
+        "examples/**/*",
+        "notebooks/**/*",
+        ".ci/*",
+        "*.toml",
+        "*.md",
+        ".*.yaml",
+    )
     for path in ROOT.glob(pattern)
     if path.suffix in {"", ".py", ".md", ".toml", ".yaml", ".html", ".json", ".ipynb"} and path.is_file()
 )
@@ -58,13 +67,14 @@ def _costly_calls(value: ast.expr) -> list[str]:
 
 
 def unsafe_loading(tree: ast.AST) -> list[str]:
-    """Keyword arguments that let a file run code."""
-    keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword)]
-    return [
-        f"{word.arg}={word.value.value}"
-        for word in keywords
-        if isinstance(word.value, ast.Constant) and (word.arg, word.value.value) in UNSAFE
-    ]
+    """Calls that let a file run code: a keyword that allows it, or torch.load left to its default."""
+    found: list[str] = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        words = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        found += [f"{name}={value}" for name, value in words.items() if (name, value) in UNSAFE]
+        if ast.unparse(call.func) == "torch.load" and "weights_only" not in words:
+            found.append("torch.load without weights_only=True")
+    return found
 
 
 def places(text: str) -> list[str]:
@@ -88,7 +98,10 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('"""Doc."""\nimport os\nX: int = 3\nA = Float["n d"]\nB = frozenset({1})\nC = Options(a=re.compile("x"))\n', []),
+        (
+            '"""Doc."""\nimport os\nX: int = 3\nA = Float["n d"]\nB = frozenset({1})\nC = Options(a=re.compile("x"))\n',
+            [],
+        ),
         ("if TYPE_CHECKING:\n    import torch\nif __name__ == '__main__':\n    main()\n", []),
         ("f = lambda: load()\ndef g():\n    load()\n", []),
         ("print(1)\n", ["print(1)"]),
@@ -110,6 +123,7 @@ def test_import_work_is_reported(text: str, expected: list[str]) -> None:
         ("np.load(p, allow_pickle=True)", ["allow_pickle=True"]),
         ("torch.load(p, weights_only=False)", ["weights_only=False"]),
         ("model(trust_remote_code=True)", ["trust_remote_code=True"]),
+        ("torch.load(p)", ["torch.load without weights_only=True"]),
         ("np.load(p, allow_pickle=False); torch.load(p, weights_only=True)", []),
     ],
 )
