@@ -17,6 +17,7 @@ LARGEST_RANK = 4
 TRAIN_NAMES = ("train", "training", "0", "false")
 TEST_NAMES = ("test", "testing", "1", "true")
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
+SPLIT_WORDS = ("train", "training", "test", "testing", *VALIDATION_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,5 +160,7 @@ def _check_labels_differ(target: Target) -> None:
         if target.task == "classification"
         else f"{target.name}: y is {what} everywhere",
         expected="at least two classes" if target.task == "classification" else "a quantity that varies",
-        remedy=f"check how y was saved; the classes are {listing(names)}" if len(names) > 1 else "check how y was saved",
+        remedy=f"check how y was saved; the classes are {listing(names)}"
+        if len(names) > 1
+        else "check how y was saved",
     )
