@@ -1,0 +1,160 @@
+"""Every family cross-fitted: held-out q of all scored samples, q in sample, and the map refitted on all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Features, Floats, Indices, TargetProbabilities
+from gapkit.gap import channel as channels
+from gapkit.gap import injection as injections
+from gapkit.gap.inputs import MapEntry, RefittedMap
+from gapkit.gap.linear import fit_linear
+from gapkit.gap.parts import Part
+from gapkit.gap.tempering import Samples
+from gapkit.types import Progress
+
+LEAST_MASS = 0.01
+"""Joint mass from which a channel's line is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFit:
+    """One family on one target, samples in the order of ``Samples``.
+
+    Attributes:
+        held_out: (n, K_t) q of the scored samples; rows of other samples are pi.
+        in_sample: (n, K_t) q of the optimum on all samples; None where there is none.
+        refitted: the map refitted on all samples; None where it cannot be read.
+    """
+
+    held_out: TargetProbabilities
+    in_sample: TargetProbabilities | None = None
+    refitted: RefittedMap | None = None
+
+
+def prior_held_out(parts: Sequence[Part]) -> TargetProbabilities:
+    """The cross-fitted class prior (n, K_t): pi of the fold that scores a sample, else of all samples."""
+    q = np.tile(parts[-1].prior, (len(parts[-1].fit), 1))
+    for part in parts:
+        q[part.scored] = part.prior
+    return q
+
+
+def fit_injections(samples: Samples, parts: list[Part], *, seed: int, progress: Progress) -> FamilyFit:
+    """The injection: T by the inner split, sigma by search on each fitting side.
+
+    Args:
+        samples: sorted by class.
+        parts: one for each fold and, last, all samples.
+        seed: of the random starts.
+        progress: told about each part.
+    """
+    temperatures = injections.injection_temperatures(samples, parts)
+    held_out = prior_held_out(parts)
+    fitted: dict[int, injections.Injection] = {}
+    for value in np.unique(temperatures):
+        tempered = samples.temper(float(value))
+        for k in np.flatnonzero(temperatures == value).tolist():
+            fitted[k] = injections.fit_part(tempered, parts[k], seed=seed)
+            scored = parts[k].scored
+            held_out[scored] = fitted[k].predict_log(samples.log_p[scored])
+            progress("injection", len(fitted), len(parts))
+    best = injections.fit_in_sample(samples, parts[-1].prior, seed=seed)
+    maps = [fitted[k] for k in range(len(parts))]
+    return FamilyFit(
+        held_out=held_out, in_sample=best.predict_log(samples.log_p), refitted=_read_injection(maps[-1], maps[:-1])
+    )
+
+
+def _read_injection(whole: injections.Injection, folds: Sequence[injections.Injection]) -> RefittedMap:
+    """Sigma as lines, each with the share of folds that have it."""
+    agreement = np.mean([fold.sigma == whole.sigma for fold in folds], axis=0)
+    return RefittedMap(
+        family="injection",
+        temperature=whole.temperature,
+        eps=whole.eps,
+        optimal=whole.optimal,
+        entries=tuple(
+            MapEntry(target=y, source=int(z), agreement=float(agreement[y])) for y, z in enumerate(whole.sigma)
+        ),
+    )
+
+
+def fit_all_channels(samples: Samples, parts: list[Part], *, progress: Progress) -> list[channels.ChannelFit]:
+    """The channel of each part, cross-fitted inside its fitting side too."""
+    temperatures, counts = channels.choose_channels(samples, parts)
+    progress("channel", 1, 2)
+    fits = channels.fit_parts(samples, parts, temperatures, counts)
+    progress("channel", 2, 2)
+    return fits
+
+
+def summarise_channels(
+    samples: Samples, parts: list[Part], fits: list[channels.ChannelFit], *, temperatures: tuple[float, ...] = ()
+) -> FamilyFit:
+    """Held-out and in-sample q of the channels, and the table of the refitted one.
+
+    Args:
+        samples: sorted by class.
+        parts: one for each fold and, last, all samples.
+        fits: the channel of each part.
+        temperatures: candidates of the in-sample optimum beside the grid.
+    """
+    held_out = prior_held_out(parts)
+    for part, fit in zip(parts, fits, strict=True):
+        held_out[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
+    best = channels.fit_in_sample(samples, parts[-1].prior, temperatures=temperatures)
+    return FamilyFit(
+        held_out=held_out,
+        in_sample=best.predict_log(samples.log_p),
+        refitted=_read_channel(samples, fits[-1].channel, [fit.channel for fit in fits[:-1]]),
+    )
+
+
+def _joint_mass(samples: Samples, fitted: channels.Channel) -> Floats:
+    """``(1/n) sum_i p_iz A_zy`` (K_s, K_t)."""
+    return samples.temper(fitted.temperature).p.mean(axis=0)[:, None] * fitted.matrix
+
+
+def _read_channel(samples: Samples, whole: channels.Channel, folds: Sequence[channels.Channel]) -> RefittedMap:
+    """Lines of enough mass, heaviest first, each with the share of folds that show it too."""
+    mass = _joint_mass(samples, whole)
+    shown = np.mean([_joint_mass(samples, fold) >= LEAST_MASS for fold in folds], axis=0)
+    lines: Indices = np.argwhere(mass >= LEAST_MASS)
+    lines = lines[np.argsort(-mass[lines[:, 0], lines[:, 1]], kind="stable")]
+    return RefittedMap(
+        family="channel",
+        temperature=whole.temperature,
+        eps=whole.eps,
+        pseudo_count=whole.pseudo_count,
+        gap=whole.gap,
+        iterations=whole.iterations,
+        entries=tuple(
+            MapEntry(target=int(y), source=int(z), agreement=float(shown[z, y]), mass=float(mass[z, y]))
+            for z, y in lines
+        ),
+    )
+
+
+def fit_linears(
+    features: Features, samples: Samples, parts: list[Part], fits: list[channels.ChannelFit], progress: Progress
+) -> FamilyFit:
+    """Logistic regression on features and log q of the channel, fold by fold.
+
+    Args:
+        features: (n, d), in the order of ``samples``.
+        samples: sorted by class.
+        parts: one for each fold and, last, all samples, which this family does not use.
+        fits: the channel of each part.
+        progress: told about each fold.
+    """
+    held_out = prior_held_out(parts)
+    for k, (part, fit) in enumerate(zip(parts[:-1], fits[:-1], strict=True)):
+        q = fit.inner.copy()
+        q[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
+        held_out[part.scored] = fit_linear(features, np.log(q), samples.labels, part).held_out[part.scored]
+        progress("linear", k + 1, len(parts) - 1)
+    return FamilyFit(held_out=held_out)

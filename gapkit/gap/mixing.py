@@ -1,0 +1,65 @@
+"""Mixing a mapped conditional with the class prior: ``q = (1 - eps) q_A + eps pi``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gapkit.arrays import Floats, PerSample, TargetProbabilities
+
+MAX_STEPS = 60
+
+
+def class_prior(counts: Floats) -> Floats:
+    """``pi_y = (n_y + 1/2) / (n + K_t / 2)`` from class counts (K_t, ...) along the first axis.
+
+    Example:
+        >>> class_prior(np.array([3.0, 0.0])).tolist()
+        [0.875, 0.125]
+    """
+    return (counts + 0.5) / (counts.sum(axis=0) + len(counts) / 2)
+
+
+def mix(q: TargetProbabilities, prior: Floats, eps: float) -> TargetProbabilities:
+    """``(1 - eps) q + eps pi`` (n, K_t)."""
+    return (1 - eps) * q + eps * prior
+
+
+def fit_eps(own: Floats, prior: PerSample, *, pseudo: float = 1.0) -> tuple[Floats, Floats]:
+    """The share eps of the prior that minimises ``-sum_i log((1 - eps) own_i + eps prior_i) - pseudo log eps``.
+
+    Convex in eps; found by Newton steps kept inside a shrinking bracket. ``pseudo`` samples that only the prior explains
+    keep eps at or above ``pseudo / (n + pseudo)``; with 0, eps may be 0 and 1 alike.
+
+    Args:
+        own: (n, m) probability that each of m maps gives to the sample's own class.
+        prior: (n,) probability that the class prior gives to it, positive.
+        pseudo: number of pseudo-samples.
+
+    Returns:
+        Eps (m,) and the mean loss (m,) at it, without the pseudo-samples.
+    """
+    b = prior[:, None]
+    low, high = np.zeros(own.shape[1]), np.ones(own.shape[1])
+    eps = np.full(own.shape[1], 0.5)
+    for _ in range(MAX_STEPS):
+        ratio = (b - own) / ((1 - eps) * own + eps * b)
+        slope = ratio.sum(axis=0) + pseudo / eps
+        curvature = np.square(ratio).sum(axis=0) + pseudo / np.square(eps)
+        low, high = np.where(slope > 0, eps, low), np.where(slope > 0, high, eps)
+        newton = eps + slope / np.maximum(curvature, np.finfo(np.float64).tiny)
+        inside = (newton > low) & (newton < high)
+        moved = np.where(inside, newton, (low + high) / 2)
+        if np.abs(moved - eps).max() <= 1e-12:
+            break
+        eps = moved
+    eps = _at_ends(own, b, eps, pseudo)
+    return eps, -np.log((1 - eps) * own + eps * b).mean(axis=0)
+
+
+def _at_ends(own: Floats, b: Floats, eps: Floats, pseudo: float) -> Floats:
+    """Eps where the optimum is at 0 or 1, which an open bracket only approaches."""
+    at_one = len(b) - (own / b).sum(axis=0) + pseudo >= 0
+    positive = np.maximum(own, np.finfo(np.float64).tiny)
+    # Divided by the sample size first: own can be so small that the ratios overflow in the sum.
+    at_zero = (np.minimum(b / positive, 1e300 / len(b)) - 1).sum(axis=0) <= 0
+    return np.where(at_one, 1.0, np.where(at_zero & (pseudo == 0), 0.0, eps))

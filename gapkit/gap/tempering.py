@@ -1,0 +1,113 @@
+"""The source conditional at a temperature, with the samples sorted by target class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Array, Floats, Indices, Labels, LogProbabilities, Probabilities, log_softmax
+
+LOG_FLOOR = -460.0
+"""Least log p: e^-460 = 1e-200, so that sums and ratios of two probabilities stay in the range of float64."""
+TEMPERATURES = tuple(0.25 * 2.0 ** (2 * k / 3) for k in range(13))
+"""Log grid on [0.25, 64] with T = 1 on it."""
+UNIT = 3
+COARSE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Source conditional and target labels, sorted by class, so that every class is one block of rows.
+
+    Attributes:
+        log_p: (n, K_s) log-probabilities.
+        labels: (n,) ascending class codes.
+        bounds: (K_t + 1,) class y is the rows ``bounds[y]:bounds[y + 1]``.
+    """
+
+    log_p: LogProbabilities
+    labels: Labels
+    bounds: Indices
+
+    @property
+    def n_classes(self) -> int:
+        """K_t."""
+        return len(self.bounds) - 1
+
+    @property
+    def blocks(self) -> list[slice]:
+        """Rows of each class."""
+        return [slice(int(low), int(high)) for low, high in zip(self.bounds[:-1], self.bounds[1:], strict=True)]
+
+    def temper(self, temperature: float) -> Tempered:
+        """P at the temperature: ``softmax(log p / T)``, floored."""
+        log_p = temper(self.log_p, temperature)
+        return Tempered(samples=self, temperature=temperature, log_p=log_p, p=np.exp(log_p))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tempered:
+    """Samples at one temperature; ``p`` and ``log_p`` (n, K_s) hold the floor."""
+
+    samples: Samples
+    temperature: float
+    log_p: LogProbabilities
+    p: Probabilities
+
+    def class_sums(self, values: Array, weights: Floats) -> Floats:
+        """``sum_{i: y_i = y} w_im v_iz`` for values (n, K_s) and weights (n, m), as (K_t, K_s, m)."""
+        return np.stack([values[rows].T @ weights[rows] for rows in self.samples.blocks])
+
+
+def sort_samples(log_p: LogProbabilities, labels: Labels, n_classes: int) -> tuple[Samples, Indices]:
+    """Samples sorted by class, and the order: row j of the result is row ``order[j]`` of the input."""
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels, minlength=n_classes)
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Samples(log_p=log_p[order], labels=labels[order], bounds=bounds), order
+
+
+def temper(log_p: LogProbabilities, temperature: float) -> LogProbabilities:
+    """``log softmax(log p / T)``, not below the floor.
+
+    Example:
+        >>> temper(np.log([[0.8, 0.2]]), 2.0).round(3).tolist()
+        [[-0.405, -1.099]]
+    """
+    return np.maximum(log_softmax(log_p / temperature), LOG_FLOOR)
+
+
+def log_of(probs: Probabilities) -> LogProbabilities:
+    """Log p, with the floor where p is zero."""
+    return np.log(np.maximum(probs, np.exp(LOG_FLOOR)))
+
+
+def choose_temperatures(losses_at: Callable[[float, Indices], Floats], parts: int) -> Floats:
+    """The temperature with the least loss for each of ``parts`` problems, coarse to fine on the grid.
+
+    Every third temperature first, then both neighbours of the best one. Among equal losses the temperature nearest to 1
+    is taken.
+
+    Args:
+        losses_at: losses (len(which),) at a temperature of the problems ``which``.
+        parts: number of problems.
+    """
+    losses = np.full((parts, len(TEMPERATURES)), np.inf)
+    everyone = np.arange(parts)
+    for k in range(0, len(TEMPERATURES), COARSE):
+        losses[:, k] = losses_at(TEMPERATURES[k], everyone)
+    best = _least(losses)
+    for k in range(len(TEMPERATURES)):
+        which = np.flatnonzero(np.abs(best - k) == 1)
+        if len(which):
+            losses[which, k] = losses_at(TEMPERATURES[k], which)
+    return np.array(TEMPERATURES)[_least(losses)]
+
+
+def _least(losses: Floats) -> Indices:
+    """Column of the least loss in each row, the one nearest to T = 1 among equals."""
+    distance = np.abs(np.arange(losses.shape[1]) - UNIT)
+    tied = losses <= losses.min(axis=1, keepdims=True) + 1e-9
+    return np.argmin(np.where(tied, distance, len(TEMPERATURES)), axis=1)
