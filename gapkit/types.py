@@ -185,6 +185,7 @@ class Activations:
         logits: (n, K_s) float32; K_s = 0 as long as a headless source has not been given a head.
         source_classes: names of the K_s source classes.
         head: where the head came from: "own", "probe on ..." or "k-means prototypes".
+        notes: what the capture has to say: a halved batch size, features that could not be kept.
     """
 
     target: Target
@@ -194,6 +195,7 @@ class Activations:
     logits: StoredFeatures
     source_classes: tuple[str, ...]
     head: str = "own"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every array has one row per sample."""
