@@ -1,7 +1,7 @@
 """The misalignment, gapkit's own: label maps, discrepancies and their cross-fitted measurement; arrays only.
 
-``fit_injection`` and ``fit_channel`` fit one label map on probabilities and labels; ``measure_misalignment`` fits and scores
-every family on different folds.
+``fit_injection`` and ``fit_channel`` fit one label map on probabilities and labels; ``measure_misalignment`` fits and
+scores every family on different folds.
 """
 
 from gapkit.gap.channel import Channel, fit_channel

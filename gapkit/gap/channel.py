@@ -1,4 +1,4 @@
-"""The channel family, row-stochastic: ``q(y | x) = sum_z p(z | x) A_zy`` with a pseudo-count towards the class prior."""
+"""The channel family, row-stochastic: ``q(y | x) = sum_z p(z | x) A_zy`` with a pseudo-count towards the prior."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices, Labels, Probabilities, TargetProbabilities
-from gapkit.gap.channel_em import TOLERANCE, ChannelFits, ChannelProblems, fit_channels
+from gapkit.gap.channel_em import ChannelFits, ChannelProblems, fit_channels
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.mixing import fit_eps, mix
 from gapkit.gap.parts import Part, whole_part
 from gapkit.gap.tempering import Samples, Tempered, choose_temperatures, log_of, sort_samples, temper
 
 PSEUDO_COUNTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-COARSE_COUNTS = (0, 2, 4, 6)
+COARSE_COUNTS = (1, 3, 5)
 CHOICE_TOLERANCE = 1e-3
-CHOICE_CYCLES = 10
+CHOICE_CYCLES = 8
 """Choosing T and c needs the losses only to about a thousandth of a nat."""
 
 
@@ -50,7 +50,7 @@ class Channel:
 
     def predict_log(self, log_p: Floats) -> TargetProbabilities:
         """As ``predict``, from log p (n, K_s)."""
-        return self.read(np.exp(temper(log_p, self.temperature)))
+        return self.read(temper(log_p, self.temperature))
 
     def read(self, p: Probabilities) -> TargetProbabilities:
         """Tempered p (n, K_s) to q (n, K_t)."""
@@ -221,7 +221,7 @@ def make_channel(
 def fit_in_sample(samples: Samples, prior: Floats, *, temperatures: tuple[float, ...] = ()) -> Channel:
     """The optimum on all samples with c = 0, over the grid of T and ``temperatures``; eps is 0, A can hold the prior.
 
-    EM starts from LEEP's plug-in, T = 1 is a candidate and no EM step lowers the likelihood, so the KL is at most -LEEP.
+    EM starts from LEEP's plug-in, T = 1 is a candidate and no EM step lowers the likelihood, so KL <= -LEEP.
     """
     whole = np.ones((len(samples.labels), 1))
     fitted: dict[float, ChannelFits] = {}

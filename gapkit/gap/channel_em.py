@@ -4,10 +4,10 @@ A channel A (K_s x K_t, rows sum to 1) gives ``q(y | x) = (pA)_y``. With a pseud
 
     F(A) = (1/n) [ sum_i log (pA)_{i y_i} + c sum_z sum_y pi_y log A_zy ]
 
-is concave; its EM step is ``A <- (A * G + c pi) / (sum_y A * G + c)`` with ``G_zy = sum_{i: y_i = y} p_iz / (pA)_iy``, and
-``(1/n) sum_z [max_y g_zy - sum_y A_zy g_zy]`` with g = G + c pi / A bounds how far F is below its optimum (concavity over
-a product of simplices). Problems differ in their samples (weights), priors and pseudo-counts and share every product
-with p; arrays are (K_t, K_s, m) with m the problems.
+is concave; its EM step is ``A <- (A * G + c pi) / (sum_y A * G + c)`` with ``G_zy = sum_{i: y_i = y} p_iz / (pA)_iy``,
+and ``(1/n) sum_z [max_y g_zy - sum_y A_zy g_zy]`` with g = G + c pi / A bounds how far F is below its optimum (F is
+concave and A in a product of simplices). Problems differ in their samples (weights), priors and pseudo-counts and
+share every product with p; arrays are (K_t, K_s, m) with m the problems.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def fit_channels(
     current = problems.plug_in() if start is None else start
     m = current.shape[2]
     final, objective, gap = np.empty_like(current), np.empty(m), np.empty(m)
-    steps, active = np.zeros(m, dtype=np.int64), np.arange(m)
+    steps, active = np.zeros(m, dtype=np.int64), np.arange(m, dtype=np.int64)
     for cycle in range(max_cycles + 1):
         first, value, distance = em_step(problems, current)
         done = (distance <= tolerance) | (cycle == max_cycles)

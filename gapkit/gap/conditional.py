@@ -30,11 +30,11 @@ def measure_misalignment(
 ) -> MisalignmentResult:
     """``D = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X))`` (Ma et al., ICML 2024) for each family.
 
-    Maps are fitted under KL and scored on different folds: stratified, seeded, and grouped where there are groups. Classes
-    with fewer samples (or groups) than folds are never scored, and the rows are "partial". ``value`` is the mean discrepancy
-    of the held-out samples, ``normalised`` divides it by that of the cross-fitted class prior, ``in_sample`` is that of the map
-    fitted under KL to all samples and scored on them. Intervals are for the fitted maps, and all families share their
-    resamples.
+    Maps are fitted under KL and scored on different folds: stratified, seeded, and grouped where there are groups.
+    Classes with fewer samples (or groups) than folds are never scored, and the rows are "partial". ``value`` is the
+    mean discrepancy of the held-out samples, ``normalised`` divides it by that of the cross-fitted class prior,
+    ``in_sample`` is that of the map fitted under KL to all samples and scored on them. Intervals are for the fitted
+    maps, and all families share their resamples.
 
     Args:
         inputs: source conditional, features, labels and groups.

@@ -46,7 +46,7 @@ class Injection:
 
     def predict_log(self, log_p: Floats) -> TargetProbabilities:
         """As ``predict``, from log p (n, K_s)."""
-        return mix(renormalise(np.exp(temper(log_p, self.temperature)), self.sigma), self.prior, self.eps)
+        return mix(renormalise(temper(log_p, self.temperature), self.sigma), self.prior, self.eps)
 
 
 def renormalise(p: Probabilities, sigma: Indices) -> TargetProbabilities:
@@ -101,23 +101,19 @@ def injection_temperatures(samples: Samples, parts: list[Part]) -> Floats:
     """T for each part: the least validation loss of the assignment map, mixed with the prior."""
 
     def losses_at(temperature: float, which: Indices) -> Floats:
-        tempered = samples.temper(temperature)
-        problems = make_problems(tempered, [parts[k].inner_fit for k in which])
+        tempered, chosen = samples.temper(temperature), [parts[k] for k in which.tolist()]
+        problems = make_problems(tempered, [part.inner_fit for part in chosen])
         return np.array(
-            [
-                fit_eps(
-                    own_probability(tempered, problem, parts[k].validation)[:, None], _own_prior(samples, parts[k])
-                )[1][0]
-                for k, problem in zip(which, problems, strict=True)
-            ]
+            [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]
         )
 
     return choose_temperatures(losses_at, len(parts))
 
 
-def _own_prior(samples: Samples, part: Part) -> PerSample:
-    """Pi of the own class of the validation samples."""
-    return part.prior[samples.labels[part.validation]]
+def validation_loss(tempered: Tempered, problem: InjectionProblem, part: Part) -> float:
+    """KL of the assignment map on the part's validation samples, mixed with the prior."""
+    own = own_probability(tempered, problem, part.validation)
+    return float(fit_eps(own[:, None], part.prior[tempered.samples.labels[part.validation]])[1][0])
 
 
 def own_probability(tempered: Tempered, problem: InjectionProblem, rows: Mask) -> PerSample:

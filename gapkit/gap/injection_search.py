@@ -1,9 +1,10 @@
 """The best injection under the renormalised loss, at one temperature.
 
 With sigma: target class -> source class and ``S_i = sum_y p_{i sigma(y)}`` the loss is
-``L(sigma) = sum_y C[y, sigma(y)] + (1/n) sum_i log S_i``, with ``C[y, z] = -(1/n) sum_{i: y_i = y} log p_iz``. For a fixed subset B
-of source classes the second term is fixed too, so the best permutation is a linear assignment. Since log is concave,
-``log S' <= log S + S' / S - 1``: the assignment for ``C[y, z] + (1/n) sum_i p_iz / S_i`` never raises the loss.
+``L(sigma) = sum_y C[y, sigma(y)] + (1/n) sum_i log S_i``, with ``C[y, z] = -(1/n) sum_{i: y_i = y} log p_iz``. For a
+fixed subset of source classes the second term is fixed too, so the best permutation is a linear assignment. Since log
+is concave, ``log S' <= log S + S' / S - 1``: the assignment for ``C[y, z] + (1/n) sum_i p_iz / S_i`` never raises the
+loss.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from itertools import combinations
 from math import perm
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from gapkit.arrays import Floats, Indices, Probabilities, generator
+from gapkit.gap.optimisers import assign
 
 INJECTION_STREAM = 4
 ENUMERATION_LIMIT = 5000
-CHEAPEST = 50
 RANDOM_STARTS = 5
 SEARCHED_STARTS = 3
 LEAST_GAIN = 1e-12
-BLOCK_ENTRIES = 1 << 18
+BLOCK_ENTRIES = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +66,6 @@ class FoundInjection:
     optimal: bool
 
 
-def assign(cost: Floats) -> Indices:
-    """The injection (K_t,) of least total cost (K_t, K_s), exactly.
-
-    Example:
-        >>> assign(np.array([[1.0, 0.0, 2.0], [1.0, 0.0, 2.0]])).tolist()
-        [0, 1]
-    """
-    return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)
-
-
 def assignment_injection(problem: InjectionProblem) -> Indices:
     """The cheap map: the better of two assignments, each followed by assignments for the upper bound of the loss."""
     found = [_descend(problem, assign(cost)) for cost in (problem.log_cost, problem.centred_cost)]
@@ -86,8 +76,8 @@ def search_injection(problem: InjectionProblem, *, seed: int, enumeration: int =
     """The best injection found: by enumeration where there are few, else by descent from several starts.
 
     Starts: the assignments for ``-log p``, ``1 - p`` and ``-(log p - mean log p)`` and five random injections, each
-    followed by assignments for the upper bound; the best three distinct ones then go through swaps and substitutions until
-    a full sweep over all of them gains nothing.
+    followed by assignments for the upper bound; the best three distinct ones then go through swaps and substitutions
+    until none of them gains anything.
     """
     n_target, n_source = problem.shape
     if perm(n_source, n_target) <= enumeration:
@@ -121,23 +111,17 @@ def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
-    """Best-improvement substitutions, permutations re-assigned after each, until a full sweep gains nothing."""
-    n_target, n_source = problem.shape
+    """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything."""
+    columns = np.ascontiguousarray(problem.p.T)
+    mean_log = np.log(columns).mean(axis=1)
     sigma = _permute(problem, sigma)
     loss = problem.loss(sigma)
     while True:
-        cost = _bound_cost(problem, sigma)
-        cost[:, sigma] = np.inf
-        order = np.argsort(cost, axis=1, kind="stable")
-        n_free = n_source - n_target
-        for width in sorted({min(CHEAPEST, n_free), n_free}):
-            moved = _best_substitution(problem, sigma, order[:, :width])
-            moved_loss = loss if moved is None else problem.loss(moved)
-            if moved_loss < loss - LEAST_GAIN:
-                break
-        else:
+        moved = _best_substitution(problem, sigma, columns, mean_log)
+        moved_loss = problem.loss(moved)
+        if moved_loss >= loss - LEAST_GAIN:
             return loss, sigma
-        sigma = _permute(problem, sigma if moved is None else moved)
+        sigma = _permute(problem, moved)
         loss = problem.loss(sigma)
 
 
@@ -146,31 +130,36 @@ def _permute(problem: InjectionProblem, sigma: Indices) -> Indices:
     return sigma[assign(problem.log_cost[:, sigma])]
 
 
-def _best_substitution(problem: InjectionProblem, sigma: Indices, candidates: Indices) -> Indices | None:
-    """The injection with one source class replaced, over candidates (K_t, c), that has the least loss."""
-    if candidates.shape[1] == 0:
-        return None
-    chosen = problem.p[:, sigma]
-    change = np.empty(candidates.shape)
-    for y in range(len(sigma)):
-        # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
-        rest = np.delete(chosen, y, axis=1).sum(axis=1)
-        own = problem.log_cost[y, candidates[y]] - problem.log_cost[y, sigma[y]]
-        change[y] = own + _mean_log(problem.p, rest, candidates[y])
-    y, position = np.unravel_index(int(np.argmin(change)), change.shape)
+def _best_substitution(problem: InjectionProblem, sigma: Indices, columns: Floats, mean_log: Floats) -> Indices:
+    """The injection with one source class replaced that has the least loss; sigma where none has less.
+
+    With r the mass of the classes that stay, ``mean log(r + p_z) >= log(exp(mean log r) + exp(mean log p_z))``
+    (Mahler), which costs nothing. Substitutions are tried in the order of this bound, until it says that no other one
+    can be better.
+    """
+    n_target = len(sigma)
+    # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
+    rest = np.stack([columns[np.delete(sigma, y)].sum(axis=0) for y in range(n_target)])
+    own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
+    with np.errstate(divide="ignore"):
+        bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], mean_log)
+    bound[:, sigma] = np.inf
+    order = np.argsort(bound, axis=None, kind="stable")
+    best, move = -LEAST_GAIN, None
+    step = max(8, BLOCK_ENTRIES // len(problem.p))
+    for start in range(0, len(order), step):
+        y, z = np.unravel_index(order[start : start + step], bound.shape)
+        if bound[y[0], z[0]] >= best:
+            break
+        change = own[y, z] + np.log(rest[y] + columns[z]).mean(axis=1)
+        least = int(np.argmin(change))
+        if change[least] < best:
+            best, move = change[least], (y[least], z[least])
+    if move is None:
+        return sigma
     moved = sigma.copy()
-    moved[y] = candidates[y, position]
+    moved[move[0]] = move[1]
     return moved
-
-
-def _mean_log(p: Probabilities, rest: Floats, columns: Indices) -> Floats:
-    """``(1/n) sum_i log(rest_i + p_iz)`` for some columns z, in blocks that stay in the processor's cache."""
-    total, step = np.zeros(len(columns)), max(1, BLOCK_ENTRIES // len(columns))
-    for start in range(0, len(p), step):
-        block = p[start : start + step, columns]
-        block += rest[start : start + step, None]
-        total += np.log(block, out=block).sum(axis=0)
-    return total / len(p)
 
 
 def _enumerate(problem: InjectionProblem) -> Indices:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
-from gapkit.arrays import Array, Features, Floats, Labels, Mask, TargetProbabilities, log_softmax
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, Mask, TargetProbabilities, log_softmax
 from gapkit.gap.mixing import fit_eps, mix
+from gapkit.gap.optimisers import minimise
 from gapkit.gap.parts import Part
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
@@ -17,7 +17,7 @@ PATIENCE = 2
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
 CURVATURE = 0.25
-GRADIENT_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE, LOSS_TOLERANCE = 1e-4, 1e-7
 MAX_ITERATIONS = 200
 
 
@@ -25,8 +25,8 @@ MAX_ITERATIONS = 200
 class Design:
     """The regressors of one part, rotated to principal directions.
 
-    The weights are written ``W = W_0 + Q diag(s) V``: Q the principal directions, s the inverse root of the curvature in
-    each, which makes the problem in V nearly round, so that L-BFGS needs few steps. W_0 copies log q.
+    The weights are written ``W = W_0 + Q diag(s) V``: Q the principal directions, s the inverse root of the curvature
+    in each, which makes the problem in V nearly round, so that L-BFGS needs few steps. W_0 copies log q.
 
     Attributes:
         rotated: (n, r) centred regressors times Q.
@@ -61,9 +61,9 @@ class Linear:
 def fit_linear(features: Features, log_q: Floats, labels: Labels, part: Part) -> Linear:
     """Fit on the part's fitting side and predict the samples that it scores.
 
-    Minimises ``sum_i -log softmax(x_i W + b)_{y_i} + |W - W_0|^2 / (2 C)`` over x = [standardised features, log q]. W_0 reads
-    log q as it is, so that an infinite penalty gives the channel back; b is not penalised. C is chosen on the inner
-    split, eps on its validation samples.
+    Minimises ``sum_i -log softmax(x_i W + b)_{y_i} + |W - W_0|^2 / (2 C)`` over x = [standardised features, log q]. W_0
+    reads log q as it is, so that an infinite penalty gives the channel back; b is not penalised. C is chosen on the
+    inner split, eps on its validation samples.
 
     Args:
         features: (n, d) source features.
@@ -122,7 +122,7 @@ def fit_weights(design: Design, labels: Labels, penalty: float, start: Floats) -
     regressors = np.hstack([design.rotated, np.ones((n, 1))]) * scale
     decay = ridge * np.square(scale)[:, None]
     decay[-1] = 0.0
-    rows = np.arange(n)
+    rows: Indices = np.arange(n, dtype=np.int64)
 
     def objective(flat: Array) -> tuple[float, Array]:
         weights = flat.reshape(-1, classes)
@@ -133,9 +133,14 @@ def fit_weights(design: Design, labels: Labels, penalty: float, start: Floats) -
         error[rows, labels] -= 1.0
         return value, (regressors.T @ error / n + shrunk).reshape(-1)
 
-    options = {"maxiter": MAX_ITERATIONS, "gtol": GRADIENT_TOLERANCE, "ftol": 1e-10}
-    found = minimize(objective, (start / scale[:, None]).reshape(-1), jac=True, method="L-BFGS-B", options=options)
-    return found.x.reshape(-1, classes) * scale[:, None]
+    found = minimise(
+        objective,
+        (start / scale[:, None]).reshape(-1),
+        gradient=GRADIENT_TOLERANCE,
+        relative=LOSS_TOLERANCE,
+        steps=MAX_ITERATIONS,
+    )
+    return found.reshape(-1, classes) * scale[:, None]
 
 
 def predict(design: Design, weights: Floats) -> TargetProbabilities:

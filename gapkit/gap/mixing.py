@@ -27,8 +27,8 @@ def mix(q: TargetProbabilities, prior: Floats, eps: float) -> TargetProbabilitie
 def fit_eps(own: Floats, prior: PerSample, *, pseudo: float = 1.0) -> tuple[Floats, Floats]:
     """The share eps of the prior that minimises ``-sum_i log((1 - eps) own_i + eps prior_i) - pseudo log eps``.
 
-    Convex in eps; found by Newton steps kept inside a shrinking bracket. ``pseudo`` samples that only the prior explains
-    keep eps at or above ``pseudo / (n + pseudo)``; with 0, eps may be 0 and 1 alike.
+    Convex in eps; found by Newton steps kept inside a shrinking bracket. ``pseudo`` samples that only the prior
+    explains keep eps at or above ``pseudo / (n + pseudo)``; with 0, eps may be 0 and 1 alike.
 
     Args:
         own: (n, m) probability that each of m maps gives to the sample's own class.

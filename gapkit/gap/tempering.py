@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Labels, LogProbabilities, Probabilities, log_softmax
+from gapkit.arrays import Array, Floats, Indices, Labels, LogProbabilities, Probabilities
 
-LOG_FLOOR = -460.0
-"""Least log p: e^-460 = 1e-200, so that sums and ratios of two probabilities stay in the range of float64."""
+FLOOR = 1e-200
+"""Least p: sums and ratios of two probabilities stay in the range of float64."""
+LOG_FLOOR = float(np.log(FLOOR))
 TEMPERATURES = tuple(0.25 * 2.0 ** (2 * k / 3) for k in range(13))
 """Log grid on [0.25, 64] with T = 1 on it."""
 UNIT = 3
@@ -43,18 +45,21 @@ class Samples:
 
     def temper(self, temperature: float) -> Tempered:
         """P at the temperature: ``softmax(log p / T)``, floored."""
-        log_p = temper(self.log_p, temperature)
-        return Tempered(samples=self, temperature=temperature, log_p=log_p, p=np.exp(log_p))
+        return Tempered(samples=self, temperature=temperature, p=temper(self.log_p, temperature))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tempered:
-    """Samples at one temperature; ``p`` and ``log_p`` (n, K_s) hold the floor."""
+    """Samples at one temperature; no entry of ``p`` (n, K_s) is below the floor."""
 
     samples: Samples
     temperature: float
-    log_p: LogProbabilities
     p: Probabilities
+
+    @cached_property
+    def log_p(self) -> LogProbabilities:
+        """Log p (n, K_s), with the floor."""
+        return np.log(self.p)
 
     def class_sums(self, values: Array, weights: Floats) -> Floats:
         """``sum_{i: y_i = y} w_im v_iz`` for values (n, K_s) and weights (n, m), as (K_t, K_s, m)."""
@@ -69,19 +74,23 @@ def sort_samples(log_p: LogProbabilities, labels: Labels, n_classes: int) -> tup
     return Samples(log_p=log_p[order], labels=labels[order], bounds=bounds), order
 
 
-def temper(log_p: LogProbabilities, temperature: float) -> LogProbabilities:
-    """``log softmax(log p / T)``, not below the floor.
+def temper(log_p: LogProbabilities, temperature: float) -> Probabilities:
+    """``softmax(log p / T)`` in float64, no entry below the floor.
 
     Example:
         >>> temper(np.log([[0.8, 0.2]]), 2.0).round(3).tolist()
-        [[-0.405, -1.099]]
+        [[0.667, 0.333]]
     """
-    return np.maximum(log_softmax(log_p / temperature), LOG_FLOOR)
+    p = log_p / temperature
+    p -= p.max(axis=1, keepdims=True)
+    np.exp(p, out=p)
+    p /= p.sum(axis=1, keepdims=True)
+    return np.maximum(p, FLOOR, out=p)
 
 
 def log_of(probs: Probabilities) -> LogProbabilities:
     """Log p, with the floor where p is zero."""
-    return np.log(np.maximum(probs, np.exp(LOG_FLOOR)))
+    return np.log(np.maximum(probs, FLOOR))
 
 
 def choose_temperatures(losses_at: Callable[[float, Indices], Floats], parts: int) -> Floats:
@@ -108,6 +117,6 @@ def choose_temperatures(losses_at: Callable[[float, Indices], Floats], parts: in
 
 def _least(losses: Floats) -> Indices:
     """Column of the least loss in each row, the one nearest to T = 1 among equals."""
-    distance = np.abs(np.arange(losses.shape[1]) - UNIT)
+    distance = np.abs(np.arange(losses.shape[1], dtype=np.int64) - UNIT)
     tied = losses <= losses.min(axis=1, keepdims=True) + 1e-9
     return np.argmin(np.where(tied, distance, len(TEMPERATURES)), axis=1)

@@ -11,9 +11,9 @@ from gapkit.errors import DataError, OptionError
 def quantile_bins(y: PerSample, n_bins: int = 10) -> tuple[Labels, Floats]:
     """Bins of about equal size, bounded by quantiles of ``y``.
 
-    Quantiles that fall together (ties in y) are merged and bins without a sample are dropped, so ``len(edges) - 1``, the
-    number of bins that remained, can be below ``n_bins``. Bin k holds ``edges[k] <= y < edges[k + 1]``, the last one its
-    upper edge too.
+    Quantiles that fall together (ties in y) are merged and bins without a sample are dropped, so
+    ``len(edges) - 1``, the number of bins that remained, can be below ``n_bins``. Bin k holds
+    ``edges[k] <= y < edges[k + 1]``, the last one its upper edge too.
 
     Args:
         y: (n,) finite values of the regression target.

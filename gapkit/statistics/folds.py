@@ -45,10 +45,10 @@ class Folds:
 def stratified_folds(labels: Labels, n_folds: int = 5, *, groups: Labels | None = None, seed: int = 0) -> Folds:
     """Folds in which every class is spread evenly; groups are never split.
 
-    A class with fewer samples than folds (with groups: that occurs in fewer groups than folds) stays on the fitting side.
-    Without groups, class counts of two folds differ by at most one, and so do fold sizes. With groups, the groups, largest
-    first and ties in random order, go each to the fold where the sum over classes of squared class shares grows least.
-    Renaming classes or groups changes nothing.
+    A class with fewer samples than folds (with groups: that occurs in fewer groups than folds) stays on the fitting
+    side. Without groups, class counts of two folds differ by at most one, and so do fold sizes. With groups, the
+    groups, largest first and ties in random order, go each to the fold where the sum over classes of squared class
+    shares grows least. Renaming classes or groups changes nothing.
 
     Args:
         labels: (n,) class codes.

@@ -38,8 +38,8 @@ def ratio_intervals(
     A mean is the ratio with y = 1; a normalised value has the prior's losses as y. All ratios share the resampled
     indices, so differences between columns may be given as columns too. With e = x - R y the linearised standard error
     is ``se^2 = g / (g - 1) sum e^2 / (sum y)^2``; ``t* = (R* - R) / se*`` and the interval is
-    ``[R - t*_(1 - a/2) se, R - t*_(a/2) se]``, widened to hold R where it would not. Groups are resampled whole, which is
-    the same computation on sums over groups. Where e is zero everywhere the interval is the point.
+    ``[R - t*_(1 - a/2) se, R - t*_(a/2) se]``, widened to hold R where it would not. Groups are resampled whole, which
+    is the same computation on sums over groups. Where e is zero everywhere the interval is the point.
 
     Resamples without any of the few samples that vary (three errors among 500) would have se* = 0; se*^2 is kept at or
     above ``se^2 sum e^4 / (sum e^2)^2``, the variance that one such sample brings.

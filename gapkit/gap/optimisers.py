@@ -1,0 +1,46 @@
+"""The two optimisers of scipy that label maps need, with types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import (  # pyright: ignore[reportMissingTypeStubs]
+    linear_sum_assignment,  # pyright: ignore[reportUnknownVariableType]
+    minimize,  # pyright: ignore[reportUnknownVariableType]
+)
+
+from gapkit.arrays import Array, Floats, Indices
+
+
+def assign(cost: Floats) -> Indices:
+    """The injection (K_t,) of rows into columns of least total cost (K_t, K_s), exactly.
+
+    Example:
+        >>> assign(np.array([[1.0, 0.0, 2.0], [1.0, 0.0, 2.0]])).tolist()
+        [0, 1]
+    """
+    return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)
+
+
+def minimise(
+    objective: Callable[[Array], tuple[float, Array]], start: Array, *, gradient: float, relative: float, steps: int
+) -> Array:
+    """A minimiser of a smooth function by L-BFGS.
+
+    Args:
+        objective: point to value and gradient.
+        start: (k,) where to begin.
+        gradient: largest component of the gradient at which to stop.
+        relative: relative change of the value at which to stop.
+        steps: at most this many.
+
+    Example:
+        >>> def bowl(x):
+        ...     return float(((x - 1) ** 2).sum()), 2 * (x - 1)
+        >>> minimise(bowl, np.zeros(1), gradient=1e-9, relative=0.0, steps=9)
+        array([1.])
+    """
+    options = {"maxiter": steps, "gtol": gradient, "ftol": relative}
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # pyright: ignore[reportUnknownVariableType]
+    return np.asarray(found.x, dtype=np.float64)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
