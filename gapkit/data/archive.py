@@ -5,14 +5,16 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from gapkit.arrays import Array
 from gapkit.data.headers import damage_told, read_values
+from gapkit.data.text import reason
 from gapkit.errors import DataError
 
-ZIP_MAGIC, NPY_MAGIC = b"PK\x03\x04", b"\x93NUMPY"
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # a first member; none at all
+NPY_MAGIC = b"\x93NUMPY"
 
 
 class Archive:
@@ -56,13 +58,13 @@ def open_archive(path: Path) -> Iterator[Archive]:
             yield Archive(path.name, file)
 
 
-def _table_of_contents(name: str, stream: IO[bytes]) -> zipfile.ZipFile:
+def _table_of_contents(name: str, stream: BufferedReader) -> zipfile.ZipFile:
     """The zip archive, whose table of contents stands at its end."""
     try:
         return zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, ValueError, EOFError, OverflowError, NotImplementedError) as error:
         raise DataError(
-            f"{name} begins like an .npz file but was cut or altered ({error})",
+            f"{name} begins like an .npz file but is truncated or altered ({reason(error)})",
             expected="a whole zip archive with its table of contents at the end",
             remedy="copy or download it again",
         ) from error

@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from gapkit.arrays import Array
 from gapkit.data.memory import check_memory
+from gapkit.data.text import reason
 from gapkit.errors import DataError
 
 HEADER_LIMIT = 10_000  # characters; numpy's own bound for files that are not trusted
@@ -39,6 +40,23 @@ DAMAGE = (
     MemoryError,
     RuntimeError,
 )
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What a header is read from: an open file, or a member of an archive."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a position."""
+        ...
+
+    def tell(self) -> int:
+        """The position."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +94,14 @@ def damage_told(where: str) -> Iterator[None]:
     except PermissionError:
         raise
     except (*DAMAGE, OSError) as error:
-        detail = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataError(
-            f"{where} is damaged ({detail})",
+            f"{where} is damaged ({reason(error)})",
             expected="an array as numpy.savez or numpy.save writes it",
             remedy="copy or download the file again, or save it again",
         ) from error
 
 
-def read_header(stream: IO[bytes], *, where: str) -> Header:
+def read_header(stream: Stream, *, where: str) -> Header:
     """Read the header at the beginning of ``stream`` and refuse what can never be a target.
 
     Raises:
@@ -113,7 +130,7 @@ def read_header(stream: IO[bytes], *, where: str) -> Header:
     return header
 
 
-def read_values(stream: IO[bytes], *, where: str, size: int) -> Array:
+def read_values(stream: Stream, *, where: str, size: int) -> Array:
     """Read one array, having compared its header with the memory and with the bytes there are.
 
     Args:
@@ -141,7 +158,7 @@ def check_size(header: Header, size: int, *, where: str) -> None:
         raise DataError(
             f"{where} declares {header.nbytes:,} bytes and holds {max(0, size - header.start):,}",
             expected="as many as its header declares",
-            remedy="the file was cut or altered: copy or download it again",
+            remedy="the file is truncated or altered: copy or download it again",
         )
 
 

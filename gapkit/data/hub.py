@@ -18,6 +18,7 @@ from gapkit.data.keys import choose_group, is_group_name, listing, require
 from gapkit.data.options import ReadOptions
 from gapkit.data.raw import SPLIT_WORDS, Raw
 from gapkit.data.tables import parquet_table
+from gapkit.data.text import reason
 from gapkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def read_hub(path: Path, options: ReadOptions) -> Raw:
         loaded = datasets.load_from_disk(str(path))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(
-            f"{path.name} cannot be read as a Hugging Face data set ({str(error).splitlines()[0]})",
+            f"{path.name} cannot be read as a Hugging Face data set ({reason(error)})",
             expected="a folder that save_to_disk wrote",
             remedy="write it again with dataset.save_to_disk(folder)",
         ) from error
@@ -102,7 +103,7 @@ def read_arrow(tables: Mapping[str, pa.Table], options: ReadOptions, *, where: s
         parts = {split: datasets.Dataset(datasets.table.InMemoryTable(table)) for split, table in tables.items()}
     except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise DataError(
-            f"{where}: the description of its features is damaged ({str(error).splitlines()[0]})",
+            f"{where}: the description of its features is damaged ({reason(error)})",
             expected="parquet files as datasets.Dataset.to_parquet writes them",
             remedy="write them again",
         ) from error
@@ -148,7 +149,7 @@ def _joined(parts: Mapping[str, Dataset], where: str) -> tuple[Dataset, Array | 
         dataset = _datasets().concatenate_datasets(list(known.values()))
     except (ValueError, TypeError, pa.ArrowException) as error:
         raise DataError(
-            f"{where}: its splits have different features ({str(error).splitlines()[0][:120]})",
+            f"{where}: its splits have different features ({reason(error)})",
             expected="the same features in every split",
             remedy="save the splits with the same columns",
         ) from error

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gapkit.arrays import Array
 from gapkit.data.memory import check_memory
+from gapkit.data.text import reason
 from gapkit.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -94,9 +95,8 @@ def _opened(picture: Picture) -> Iterator[Image.Image]:
     except PermissionError:
         raise
     except DAMAGE as error:
-        detail = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DataError(
-            f"{picture.name} cannot be decoded ({detail})",
+            f"{picture.name} cannot be decoded ({reason(error)})",
             expected=f"an image: {', '.join(FORMATS)}",
             remedy="remove the file or replace it by a whole one",
         ) from error

@@ -15,8 +15,10 @@ from gapkit.data.frames import label_columns, raw_from_frame
 from gapkit.data.memory import check_memory
 from gapkit.data.options import ReadOptions
 from gapkit.data.raw import Raw
-from gapkit.data.text import read_text, separator
+from gapkit.data.text import read_text, reason, separator
 from gapkit.errors import DataError
+
+HUB_METADATA = b"huggingface"
 
 
 def read_csv(path: Path, options: ReadOptions) -> Raw:
@@ -32,7 +34,7 @@ def read_csv(path: Path, options: ReadOptions) -> Raw:
         frame = pd.read_csv(io.StringIO(text), sep=separator(text), low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
         raise DataError(
-            f"{path.name} is no table ({str(error).strip()})",
+            f"{path.name} is no table ({reason(error)})",
             expected="a line of column names, then one line per sample with as many values",
             remedy="check this line, and that text with commas stands in quotes",
         ) from error
@@ -60,7 +62,7 @@ def read_arrow_table(table: pa.Table, options: ReadOptions, *, where: str) -> Ra
 def _class_names(metadata: Mapping[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
     """Names of a ``ClassLabel`` column; None where there are none, or where the metadata is of another kind."""
     try:
-        feature = json.loads((metadata or {})[b"huggingface"])["info"]["features"][label]
+        feature = json.loads((metadata or {})[HUB_METADATA])["info"]["features"][label]
         return tuple(map(str, feature["names"]))
     except (KeyError, TypeError, ValueError):
         return None
@@ -76,12 +78,16 @@ def parquet_table(path: Path) -> pa.Table:
         with pq.ParquetFile(path) as file:
             groups = range(file.metadata.num_row_groups)
             check_memory(sum(file.metadata.row_group(i).total_byte_size for i in groups), where=path.name)
-            return file.read()
+            table = file.read()
+        table.validate(full=True)
+        # pandas' own notes in the schema may be damaged, and only say which columns were an index
+        kept = {key: value for key, value in (table.schema.metadata or {}).items() if key == HUB_METADATA}
+        return table.replace_schema_metadata(kept)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         if isinstance(error, PermissionError):
             raise
         raise DataError(
-            f"{path.name} is no parquet file or is damaged ({str(error).splitlines()[0]})",
+            f"{path.name} is no parquet file or is damaged ({reason(error)})",
             expected="a file as pandas.DataFrame.to_parquet writes it",
             remedy="copy or download it again, or save it again",
         ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gapkit.errors import DataError
 
+LONGEST_REASON = 160  # characters
 SEPARATORS = (",", ";", "\t")
 
 
@@ -37,6 +38,17 @@ def read_text(path: Path) -> str:
 def read_lines(path: Path) -> list[str]:
     """The lines of a file, blanks at both ends of a line and empty lines dropped."""
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an exception of a library says, or its kind where it says nothing.
+
+    Example:
+        >>> reason(EOFError()), reason(ValueError("no table"))
+        ('EOFError', 'no table')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0][:LONGEST_REASON] if lines else type(error).__name__
 
 
 def separator(text: str) -> str:

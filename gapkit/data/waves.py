@@ -16,6 +16,7 @@ from scipy.signal import resample_poly
 
 from gapkit.arrays import Array
 from gapkit.data.memory import check_memory
+from gapkit.data.text import reason
 from gapkit.errors import DataError
 
 SUFFIXES = (".wav", ".wave")
@@ -74,7 +75,7 @@ def read_wave(path: Path) -> tuple[int, Array, int]:
             raise ValueError("no samples")
     except DAMAGE as error:
         raise DataError(
-            f"{path.parent.name}/{path.name} cannot be read ({error})",
+            f"{path.parent.name}/{path.name} cannot be read ({reason(error)})",
             expected="a wav file with PCM of 8, 16, 24 or 32 bits or floats",
             remedy="remove the file, or convert it, for example with ffmpeg -i FILE -c:a pcm_s16le NEW.wav",
         ) from error
@@ -88,7 +89,7 @@ def _refuse_cut(content: bytes) -> None:
         declared = struct.unpack("<I", content[4:8])[0]
         # streaming writers do not know the size and write the largest one
         if declared + 8 > len(content) and declared < 0x7FFFFFFF:
-            raise ValueError(f"cut: declares {declared + 8} bytes and holds {len(content)}")
+            raise ValueError(f"truncated: declares {declared + 8} bytes and holds {len(content)}")
 
 
 def _full_scale_one(values: Array) -> Array:
