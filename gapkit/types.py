@@ -254,7 +254,10 @@ class Adapter(Protocol):
 class Embedder(Protocol):
     """Maps target samples to what a source takes; a frozen value that was fitted on the train split."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Such as "resize"."""
+        ...
 
     @property
     def description(self) -> str:
@@ -264,6 +267,11 @@ class Embedder(Protocol):
     @property
     def space(self) -> Literal["input", "tokens"]:
         """Whether batches go to ``embed`` ("input") or straight to ``encode`` ("tokens")."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Name and hash of every parameter and statistic: it names the embedder in the feature cache."""
         ...
 
     def __call__(self, x: Array) -> Tensor:
