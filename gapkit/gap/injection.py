@@ -101,7 +101,7 @@ def injection_temperatures(samples: Samples, parts: list[Part]) -> Floats:
     """T for each part: the least validation loss of the assignment map, mixed with the prior."""
 
     def losses_at(temperature: float, which: Indices) -> Floats:
-        tempered, chosen = samples.temper(temperature), [parts[k] for k in which.tolist()]
+        tempered, chosen = samples.temper(temperature), [parts[int(k)] for k in which]
         problems = make_problems(tempered, [part.inner_fit for part in chosen])
         return np.array(
             [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]

@@ -140,10 +140,10 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices, columns: Float
     n_target = len(sigma)
     # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
     rest = np.stack([columns[np.delete(sigma, y)].sum(axis=0) for y in range(n_target)])
+    rest = np.maximum(rest, np.finfo(np.float64).tiny)
     own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
-    with np.errstate(divide="ignore"):
-        bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], mean_log)
-    bound[:, sigma] = np.inf
+    own[:, sigma] = np.inf
+    bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], mean_log)
     order = np.argsort(bound, axis=None, kind="stable")
     best, move = -LEAST_GAIN, None
     step = max(8, BLOCK_ENTRIES // len(problem.p))

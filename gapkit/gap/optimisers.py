@@ -43,4 +43,4 @@ def minimise(
     """
     options = {"maxiter": steps, "gtol": gradient, "ftol": relative}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # pyright: ignore[reportUnknownVariableType]
-    return np.asarray(found.x, dtype=np.float64)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return np.asarray(found.x, dtype=np.float64)  # pyright: ignore[reportUnknownMemberType]
