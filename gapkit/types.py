@@ -208,6 +208,7 @@ class Activations:
         return log_softmax(self.logits)
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told about long work: ``progress("features", done, total)``."""
 
@@ -251,6 +252,7 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """Maps target samples to what a source takes; a frozen value that was fitted on the train split."""
 
