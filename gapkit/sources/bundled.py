@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gapkit.errors import GapkitError, SourceError
+from gapkit.sources.checkpoint import (
+    UNREADABLE,
+    is_safetensors,
+    load_weights,
+    read_checkpoint,
+    read_safetensors,
+    unreadable,
+)
+from gapkit.sources.cut import Cut, generic_names
+from gapkit.types import InputSpec, Target, TokenSpec
+
+BUNDLED_INPUT = InputSpec(kind="image", shape=(3, 32, 32), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+WEIGHTS, SURROGATE = "vit.safetensors", "surrogate.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +124,114 @@ class BundledViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, 32, 32) to logits (B, n_classes)."""
         return self.head(self.encode(self.stem(images)).mean(dim=1))
+
+
+@dataclass(kw_only=True)
+class BundledAdapter(Cut):
+    """The bundled vision transformer, cut behind its convolution stem; its encoder takes any number of tokens."""
+
+    @property
+    def model(self) -> BundledViT:
+        """The module by its own type."""
+        return cast(BundledViT, self.module)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Normalised images (B, 3, 32, 32) to tokens (B, 64, width), positions included."""
+        return self.model.stem(x)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, width) to hidden states of the same shape."""
+        return self.model.encode(tokens)
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Mean over the tokens."""
+        return hidden.mean(dim=1)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The linear head."""
+        return self.model.head
+
+
+def load_bundled(*, surrogate: Target | None = None, folder: Path | None = None) -> BundledAdapter:
+    """The bundled source with its weights (stored in fp16, run in fp32) and its surrogate.
+
+    Args:
+        surrogate: instead of the bundled one, Omniglot and MNIST images held out from training.
+        folder: where ``vit.safetensors`` and ``surrogate.npz`` lie; by default in the package.
+
+    Raises:
+        SourceError: the files are missing or damaged.
+    """
+    place = resources.files("gapkit.sources") / "weights"
+    with resources.as_file(place) if folder is None else nullcontext(folder) as found:
+        adapter = load_bundled_file(found / WEIGHTS, name="vit")
+        names = adapter.class_names or ()
+        adapter.surrogate = surrogate if surrogate is not None else _read_surrogate(found / SURROGATE, names)
+    return adapter
+
+
+def load_bundled_file(path: Path, *, name: str) -> BundledAdapter:
+    """A checkpoint of the bundled architecture; sizes and class names come from its metadata where it has them.
+
+    Raises:
+        SourceError: the file is missing, damaged or of another architecture.
+    """
+    _check_there(path)
+    metadata, state = _read(path)
+    bias = state.get("head.bias")
+    module = BundledViT(_config(metadata, None if bias is None else len(bias)))
+    load_weights(module, state, path=path, arch="vit")
+    n_classes = module.config.n_classes
+    return BundledAdapter(
+        name=name,
+        module=module,
+        input=BUNDLED_INPUT,
+        class_names=tuple(json.loads(metadata.get("class_names", "[]"))) or generic_names(n_classes),
+        token=TokenSpec(dim=module.config.width, layout="sequence", max_len=None),
+        trained_on=frozenset(json.loads(metadata.get("trained_on", "[]"))),
+    )
+
+
+def _check_there(path: Path) -> None:
+    """Refuse a package without its weights in the words of a user."""
+    if not path.is_file():
+        raise SourceError(
+            f"there is no file {path}",
+            expected="the weights of the bundled architecture",
+            remedy="install gapkit again, or train them with examples/train_bundled_source.py",
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata (of safetensors) and tensors."""
+    if not is_safetensors(path):
+        return {}, read_checkpoint(path)
+    try:
+        return read_safetensors(path)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def _config(metadata: dict[str, str], n_classes: int | None) -> BundledConfig:
+    """The sizes in the metadata, else the usual ones."""
+    sizes: dict[str, Any] = json.loads(metadata.get("config", "{}"))
+    if n_classes is not None:
+        sizes["n_classes"] = n_classes
+    if "stem" in sizes:
+        sizes["stem"] = tuple(sizes["stem"])
+    return BundledConfig(**sizes)
+
+
+def _read_surrogate(path: Path, class_names: Sequence[str]) -> Target:
+    """The held-out images (n, 28, 28) with codes into the head's class names."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            x, y = archive["x"], archive["y"]
+        return Target(x, y.astype(np.int64), class_names=class_names, name="surrogate of vit")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, GapkitError) as error:
+        raise SourceError(
+            f"{path} cannot be read ({type(error).__name__}: {error})",
+            expected="images x and codes y of the bundled surrogate",
+            remedy="install gapkit again",
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, final
 
@@ -38,9 +39,7 @@ class Source:
         self.adapter = adapter
         self.device = choose_device(device)
         if precision not in PRECISIONS:
-            raise OptionError(
-                f"precision {precision!r}", expected="fp32, bf16 or fp16", remedy="use --precision fp32"
-            )
+            raise OptionError(f"precision {precision!r}", expected="fp32, bf16 or fp16", remedy="use --precision fp32")
         self.precision = precision
         adapter.module.to(self.device).eval()
 
@@ -78,6 +77,51 @@ class Source:
     def surrogate(self) -> Target | None:
         """Small labelled set of the source's own modality, held out from its training."""
         return self.adapter.surrogate
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Fingerprints of samples that it was trained on (``gapkit.arrays.fingerprints``); empty where unknown."""
+        return getattr(self.adapter, "trained_on", frozenset())
+
+    def layers(self) -> tuple[str, ...]:
+        """Names of the submodules whose outputs can be captured, in the order of the model.
+
+        Lists and dicts of modules are left out: they are never called.
+        """
+        containers = (nn.ModuleList, nn.ModuleDict)
+        named = self.module.named_modules()
+        return tuple(name for name, module in named if name and not isinstance(module, containers))
+
+    @staticmethod
+    def from_module(
+        module: nn.Module,
+        *,
+        input: InputSpec,
+        head: str | None = None,
+        class_names: Sequence[str] | None = None,
+        surrogate: Target | None = None,
+        device: str = "auto",
+    ) -> Source:
+        """A source from any module that maps a batch (B, *input.shape) to one tensor.
+
+        Features are the input of its last linear map, the head; without one, its output, and the source is headless.
+
+        Args:
+            module: is not changed, but put into eval mode and on the device.
+            input: one sample.
+            head: name of the submodule that is the head; None finds the linear map whose output is the module's
+                output; "" says that there is none.
+            class_names: of the K_s outputs; generic where they are not given.
+            surrogate: small labelled set of the source's own modality.
+            device: where it runs, in fp32.
+
+        Raises:
+            SourceError: the module does not run on such inputs, or the head is not what it should be.
+        """
+        from gapkit.sources.from_module import adapt_module
+
+        adapter = adapt_module(module, input=input, head=head, class_names=class_names, surrogate=surrogate)
+        return Source(adapter, device=device)
 
     @cached_property
     def weights_hash(self) -> str:
