@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Labels, Probabilities, TargetProbabilities
+from gapkit.arrays import Array, Floats, Indices, Probabilities, TargetProbabilities
 from gapkit.gap.channel_em import ChannelFits, ChannelProblems, fit_channels
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.mixing import fit_eps, mix
@@ -71,8 +71,8 @@ class ChannelFit:
 
 
 def fit_channel(
-    probs: Probabilities,
-    labels: Labels,
+    probs: Array,
+    labels: Array,
     *,
     n_classes: int | None = None,
     temperature: float | None = None,

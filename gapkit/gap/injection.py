@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, Labels, Mask, PerSample, Probabilities, TargetProbabilities
+from gapkit.arrays import Array, Floats, Indices, Mask, Probabilities, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.injection_search import (
     ENUMERATION_LIMIT,
@@ -56,8 +56,8 @@ def renormalise(p: Probabilities, sigma: Indices) -> TargetProbabilities:
 
 
 def fit_injection(
-    probs: Probabilities,
-    labels: Labels,
+    probs: Array,
+    labels: Array,
     *,
     n_classes: int | None = None,
     temperature: float | None = None,
@@ -116,7 +116,7 @@ def validation_loss(tempered: Tempered, problem: InjectionProblem, part: Part) -
     return float(fit_eps(own[:, None], part.prior[tempered.samples.labels[part.validation]])[1][0])
 
 
-def own_probability(tempered: Tempered, problem: InjectionProblem, rows: Mask) -> PerSample:
+def own_probability(tempered: Tempered, problem: InjectionProblem, rows: Mask) -> Floats:
     """What the problem's assignment map gives to the own class of the samples ``rows``."""
     labels = tempered.samples.labels[rows]
     q = renormalise(tempered.p[rows], assignment_injection(problem))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Labels, LogProbabilities, Probabilities
+from gapkit.arrays import Array, Labels, Probabilities
 from gapkit.errors import DataError, OptionError, did_you_mean
 from gapkit.results import Misalignment
 
@@ -70,11 +70,11 @@ class ConditionalInputs:
         groups: (n,) codes of samples that belong together.
     """
 
-    log_probabilities: LogProbabilities
-    features: Features
-    labels: Labels
+    log_probabilities: Array
+    features: Array
+    labels: Array
     n_classes: int
-    groups: Labels | None = None
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and ranges.
@@ -108,7 +108,7 @@ class ConditionalInputs:
             object.__setattr__(self, key, value)
 
 
-def check_labels(labels: Labels, n: int, n_classes: int | None) -> Labels:
+def check_labels(labels: Array, n: int, n_classes: int | None) -> Labels:
     """Class codes of n samples, as int64.
 
     Raises:
@@ -129,9 +129,7 @@ def check_labels(labels: Labels, n: int, n_classes: int | None) -> Labels:
     return labels.astype(np.int64)
 
 
-def check_probabilities(
-    probs: Probabilities, labels: Labels, n_classes: int | None
-) -> tuple[Probabilities, Labels, int]:
+def check_probabilities(probs: Array, labels: Array, n_classes: int | None) -> tuple[Probabilities, Labels, int]:
     """Source conditional and labels of a plain function, as float64 and int64, and K_t.
 
     Raises:

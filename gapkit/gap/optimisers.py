@@ -17,7 +17,7 @@ def assign(cost: Floats) -> Indices:
     """The injection (K_t,) of rows into columns of least total cost (K_t, K_s), exactly.
 
     Example:
-        >>> assign(np.array([[1.0, 0.0, 2.0], [1.0, 0.0, 2.0]])).tolist()
+        >>> assign(np.array([[1.0, 0.0, 2.0], [3.0, 0.5, 9.0]])).tolist()
         [0, 1]
     """
     return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapkit.arrays import Floats, Labels, PerSample
+from gapkit.arrays import Array, Floats, Labels
 from gapkit.errors import DataError, OptionError
 
 
-def quantile_bins(y: PerSample, n_bins: int = 10) -> tuple[Labels, Floats]:
+def quantile_bins(y: Array, n_bins: int = 10) -> tuple[Labels, Floats]:
     """Bins of about equal size, bounded by quantiles of ``y``.
 
     Quantiles that fall together (ties in y) are merged and bins without a sample are dropped, so

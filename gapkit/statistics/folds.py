@@ -112,7 +112,7 @@ def _by_first_occurrence(values: Labels) -> Labels:
     return rank[codes.reshape(-1)]
 
 
-def _units_per_class(codes: Labels, units: Labels) -> Labels:
+def _units_per_class(codes: Labels, units: Labels) -> Indices:
     """In how many units (samples or groups) each class occurs."""
     pairs = np.unique(np.stack([codes, units]), axis=1)
     return np.bincount(pairs[0], minlength=int(codes.max()) + 1)
