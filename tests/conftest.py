@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import tempfile
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,24 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["MPLBACKEND"] = "agg"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if config.getoption("check_shapes"):
-        config.stash[HOOK] = jaxtyping.install_import_hook("gapkit", f"{__name__}.check_types")
+        config.stash[HOOK] = jaxtyping.install_import_hook("gapkit", f"{__name__}.check_shapes")
 
 
-def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Beartype, for every function but those that check what they are given themselves."""
-    return function if f"{function.__module__}.{function.__qualname__}" in VALIDATES else beartype(function)
+def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Beartype for annotations that say shapes; the others are pyright's, and users' mistakes are gapkit's to refuse."""
+    if f"{function.__module__}.{function.__qualname__}" in VALIDATES:
+        return function
+    function.__annotations__ = {
+        name: hint if _says_shape(hint) else Any for name, hint in function.__annotations__.items()
+    }
+    return beartype(function)
+
+
+def _says_shape(hint: Any) -> bool:
+    """Whether an annotation is, or has in it, an array of jaxtyping."""
+    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(_says_shape(part) for part in typing.get_args(hint))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
