@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Beartype for annotations that say shapes; the others are pyright's, and users' mistakes are gapkit's to refuse."""
+    """Beartype for annotations that say shapes; the others are pyright's, users' mistakes gapkit's to refuse."""
     if f"{function.__module__}.{function.__qualname__}" in VALIDATES:
         return function
     function.__annotations__ = {
