@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal, final
 
 import torch
@@ -123,9 +122,12 @@ class Source:
         adapter = adapt_module(module, input=input, head=head, class_names=class_names, surrogate=surrogate)
         return Source(adapter, device=device)
 
-    @cached_property
+    @property
     def weights_hash(self) -> str:
-        """SHA-256 over names, dtypes and values of all parameters and buffers: it names the model in the cache."""
+        """SHA-256 over names, dtypes and values of all parameters and buffers: it names the model in the cache.
+
+        Computed anew every time, since a module from outside may be trained between two captures.
+        """
         state = self.module.state_dict()
         parts = [part for key in sorted(state) for part in (key, _bytes_of(state[key]))]
         return digest(type(self.module).__qualname__, *parts)
