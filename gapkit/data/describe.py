@@ -165,9 +165,8 @@ def smoothness(x: Array) -> float:
         A number in [-1, 1]; near 1 where neighbouring columns hang together, near 0 where they do not.
     """
     rows = np.asarray(x[:LOOKED_AT], dtype=np.float64)
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    power = (rows**2).sum(axis=1)
-    varying = power > 0
-    if not varying.any():
+    rows = rows[np.ptp(rows, axis=1) > 0]
+    if not len(rows):
         return 0.0
-    return float(np.median((rows[varying, :-1] * rows[varying, 1:]).sum(axis=1) / power[varying]))
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    return float(np.median((rows[:, :-1] * rows[:, 1:]).sum(axis=1) / (rows**2).sum(axis=1)))

@@ -28,6 +28,7 @@ def raw_from_frame(
     where: str,
     class_names: tuple[str, ...] | None = None,
     split: Array | None = None,
+    x: Array | None = None,
 ) -> Raw:
     """Tell labels, groups and split from features, and make numbers of the features.
 
@@ -37,6 +38,7 @@ def raw_from_frame(
         where: file for messages.
         class_names: of the label codes, where they are known from elsewhere.
         split: one value for each row, where it is known from elsewhere.
+        x: inputs, where they are known from elsewhere; then no column is a feature.
 
     Raises:
         DataError: no label column, missing values, columns that are neither numbers nor categories.
@@ -48,9 +50,11 @@ def raw_from_frame(
     group = choose_group(names, options.group, where=where, taken=labels)
     splits = [name for name in names if name.lower() == "split" and name not in labels][:1]
     beside = [*labels, *splits, *([group] if group else [])]
-    features, notes = _feature_names(columns, options, taken=beside, where=where)
+    features, notes = ([], []) if x is not None else _feature_names(columns, options, taken=beside, where=where)
     _refuse_missing(columns, [*beside, *features], where)
-    x, said = _features(columns, features, where=where)
+    if x is None:
+        x, said = _features(columns, features, where=where)
+        notes += said
     y, found_names = _labels(columns, labels)
     return Raw(
         x=x,
@@ -59,7 +63,7 @@ def raw_from_frame(
         groups=_values(columns[group]) if group else None,
         group_key=group,
         split=_values(columns[splits[0]]) if splits else split,
-        notes=(f"labels from {listing(labels)}", *notes, *said),
+        notes=(f"labels from {listing(labels)}", *notes),
     )
 
 

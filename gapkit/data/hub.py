@@ -17,7 +17,7 @@ from gapkit.data.images import Picture, stack_images
 from gapkit.data.keys import choose_group, is_group_name, listing, require
 from gapkit.data.options import ReadOptions
 from gapkit.data.raw import SPLIT_WORDS, Raw
-from gapkit.data.tables import parquet_table
+from gapkit.data.tables import HUB_METADATA, parquet_table
 from gapkit.data.text import reason
 from gapkit.errors import DataError
 
@@ -80,9 +80,11 @@ def read_hub(path: Path, options: ReadOptions) -> Raw:
     return _read(parts, options, where=path.name)
 
 
-def has_arrays(table: pa.Table) -> bool:
-    """Whether a column holds images, lists or arrays, which a plain table cannot."""
-    return any(pa.types.is_nested(field.type) for field in table.schema)
+def is_hub_table(table: pa.Table) -> bool:
+    """Whether a Hugging Face data set wrote the table, or a column holds images, lists or arrays."""
+    kinds = [field.type for field in table.schema]
+    nested = any(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds)
+    return nested or HUB_METADATA in (table.schema.metadata or {})
 
 
 def _split_of(file: Path) -> str:

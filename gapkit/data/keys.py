@@ -92,5 +92,5 @@ def choose_label(names: Sequence[str], asked: str | None, *, where: str) -> str:
     raise DataError(
         f"{where} {got}; its columns are {listing(names)}",
         expected=f"one column called {', '.join(LABEL_NAMES)}",
-        remedy="name it with --labels COLUMN (labels='COLUMN')",
+        remedy="rename it, or name it with --labels COLUMN (labels='COLUMN')",
     )

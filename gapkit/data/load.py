@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from gapkit.data.options import DEFAULTS, ReadOptions
@@ -17,6 +18,7 @@ Reader = Callable[[Path, ReadOptions], Raw]
 SUFFIXES = (".npz", ".npy", ".csv", ".tsv", ".parquet")
 ALL_KINDS = ", ".join(SUFFIXES) + ", a folder of images or wav files per class, a Hugging Face data set, sample:digits"
 NEIGHBOURS = 1000
+NEAR = 0.75  # short words are alike by chance: .mat and .tsv share half of their letters
 
 
 def load_target(path_or_name: str | Path, options: ReadOptions = DEFAULTS) -> Target:
@@ -42,8 +44,10 @@ def load_target(path_or_name: str | Path, options: ReadOptions = DEFAULTS) -> Ta
     if str(path_or_name).startswith(PREFIX):
         return finish(read_sample(str(path_or_name)), name=str(path_or_name), options=options)
     path = Path(path_or_name).expanduser()
-    name = path.name or path.resolve().name
+    name = path.name
     try:
+        if not name:
+            path, name = path.resolve(), path.resolve().name
         return finish(_choose(path)(path, options), name=name, options=options)
     except MemoryError as error:
         raise DataError(
@@ -78,12 +82,11 @@ def _choose(path: Path) -> Reader:
         return read_csv
     if suffix == ".parquet":
         return _read_parquet
+    close = get_close_matches(suffix, SUFFIXES, n=1, cutoff=NEAR)
     raise DataError(
         f"{path.name} ends in {suffix!r}" if suffix else f"{path.name} has no suffix",
         expected=ALL_KINDS,
-        remedy=f"did you mean {nearest(suffix, SUFFIXES)}?"
-        if nearest(suffix, SUFFIXES)
-        else "save it as .npz: np.savez('data.npz', x=x, y=y)",
+        remedy=f"did you mean {close[0]!r}?" if close else "save it as .npz: np.savez('data.npz', x=x, y=y)",
     )
 
 
@@ -100,15 +103,13 @@ def _folder_reader(path: Path) -> Reader:
 
 def _read_parquet(path: Path, options: ReadOptions) -> Raw:
     """A table of numbers and strings, or one with encoded images or arrays as Hugging Face data sets have them."""
-    from gapkit.data.hub import has_arrays, read_arrow
-    from gapkit.data.tables import parquet_table, read_arrow_table
+    from gapkit.data.hub import is_hub_table, read_arrow
+    from gapkit.data.tables import parquet_table, raw_from_frame
 
     table = parquet_table(path)
-    return (
-        read_arrow({"": table}, options, where=path.name)
-        if has_arrays(table)
-        else read_arrow_table(table, options, where=path.name)
-    )
+    if is_hub_table(table):
+        return read_arrow({"": table}, options, where=path.name)
+    return raw_from_frame(table.to_pandas(), options, where=path.name)
 
 
 def _missing(path: Path) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from gapkit.arrays import Array
 from gapkit.data.headers import check_size, damage_told, plain, read_header, read_values
 from gapkit.data.options import ReadOptions
 from gapkit.data.raw import Raw
-from gapkit.data.text import read_lines
+from gapkit.data.text import read_lines, read_text, separator
 from gapkit.errors import DataError, OptionError
 
 LABEL_SUFFIXES = (".npy", ".csv", ".txt")
@@ -18,6 +19,8 @@ LABEL_SUFFIXES = (".npy", ".csv", ".txt")
 
 def read_npy(path: Path, options: ReadOptions) -> Raw:
     """Read inputs from ``path``, as a memory map, and labels from the file ``options.labels``.
+
+    A ``.csv`` of several columns may hold groups and a split beside the labels.
 
     Raises:
         OptionError: no file of labels was named.
@@ -29,8 +32,13 @@ def read_npy(path: Path, options: ReadOptions) -> Raw:
             expected="a file with one label per sample beside it",
             remedy="name it with --labels FILE (labels=FILE): .npy, .csv or .txt; or save x and y as .npz",
         )
-    x = _mapped(path)
-    return Raw(x=x, y=_labels(Path(options.labels).expanduser(), len(x) if x.ndim else 0))
+    x, labels = _mapped(path), Path(options.labels).expanduser()
+    _check_labels_file(labels)
+    if labels.suffix.lower() == ".csv" and separator(read_text(labels)) in read_lines(labels)[0]:
+        from gapkit.data.tables import csv_frame, raw_from_frame
+
+        return raw_from_frame(csv_frame(labels), replace(options, labels=None), where=labels.name, x=x)
+    return Raw(x=x, y=_labels(labels, len(x) if x.ndim else 0))
 
 
 def _mapped(path: Path) -> Array:
@@ -41,14 +49,18 @@ def _mapped(path: Path) -> Array:
         return plain(np.load(path, mmap_mode="r", allow_pickle=False), where=path.name)
 
 
-def _labels(path: Path, n: int) -> Array:
-    """Labels from a file of their own; ``n`` tells a header line from a first label."""
+def _check_labels_file(path: Path) -> None:
+    """Refuse a file of labels that is not there or of another kind."""
     if path.suffix.lower() not in LABEL_SUFFIXES:
         raise OptionError(
             f"labels {str(path)!r}", expected="a file that ends in .npy, .csv or .txt", remedy="save the labels so"
         )
     if not path.is_file():
         raise DataError(f"labels: there is no file {str(path)!r}", expected="a file of labels", remedy="check the path")
+
+
+def _labels(path: Path, n: int) -> Array:
+    """Labels from a file with nothing else; ``n`` tells a header line from a first label."""
     if path.suffix.lower() == ".npy":
         with damage_told(path.name), path.open("rb") as stream:
             return read_values(stream, where=path.name, size=path.stat().st_size)

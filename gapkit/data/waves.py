@@ -42,7 +42,7 @@ def stack_waves(paths: Sequence[Path], *, rate: float | None, where: str) -> tup
     # one byte of an 8-bit file becomes a float32, and the series are held twice while they are stacked
     check_memory(8 * sum(path.stat().st_size for path in paths), where=where)
     rates, series, channels = zip(*(read_wave(path) for path in paths), strict=True)
-    common = float(rate or Counter(rates).most_common(1)[0][0])
+    common = rate or Counter(rates).most_common(1)[0][0]
     notes = [f"sample rate {common:g} Hz from the files"] if rate is None else []
     if any(channels_of > 1 for channels_of in channels):
         notes.append(f"{sum(channels_of > 1 for channels_of in channels)} files: mean of their channels")
@@ -54,7 +54,7 @@ def stack_waves(paths: Sequence[Path], *, rate: float | None, where: str) -> tup
     return x, common, (*notes, *said)
 
 
-def read_wave(path: Path) -> tuple[int, Array, int]:
+def read_wave(path: Path) -> tuple[float, Array, int]:
     """One file: sample rate, float32 series (the mean of the channels), number of channels.
 
     PCM of 8, 16, 24 or 32 bits and float; full scale is 1.
@@ -80,7 +80,8 @@ def read_wave(path: Path) -> tuple[int, Array, int]:
             remedy="remove the file, or convert it, for example with ffmpeg -i FILE -c:a pcm_s16le NEW.wav",
         ) from error
     scaled = _full_scale_one(values)
-    return rate, scaled if scaled.ndim == 1 else scaled.mean(axis=1), 1 if scaled.ndim == 1 else scaled.shape[1]
+    mono = scaled if scaled.ndim == 1 else scaled.mean(axis=1)
+    return float(rate), mono, 1 if scaled.ndim == 1 else scaled.shape[1]
 
 
 def _refuse_cut(content: bytes) -> None:
