@@ -30,7 +30,18 @@ COMMANDS = ROOT / "gapkit" / "cli" / "app.py"  # typer has no other way to be gi
 DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Import, ast.ImportFrom, ast.Pass)
 CHEAP_CALLS = {
     *("frozenset", "set", "dict", "tuple", "range", "float", "int", "len", "sorted", "max", "min"),
-    *("join", "field", "re.compile", "logging.getLogger", "version", "np.log", "np.sqrt", "math.log", "math.sqrt"),
+    *(
+        "join",
+        "field",
+        "re.compile",
+        "logging.getLogger",
+        "version",
+        "np.dtype",
+        "np.log",
+        "np.sqrt",
+        "math.log",
+        "math.sqrt",
+    ),
 }
 UNSAFE = {("allow_pickle", True), ("trust_remote_code", True), ("weights_only", False)}
 RUN_AS_SCRIPT = "__name__ == '__main__'"
