@@ -42,7 +42,8 @@ def ratio_intervals(
     is the same computation on sums over groups. Where e is zero everywhere the interval is the point.
 
     Resamples without any of the few samples that vary (three errors among 500) would have se* = 0; se*^2 is kept at or
-    above ``se^2 sum e^4 / (sum e^2)^2``, the variance that one such sample brings.
+    above ``se^2 sum e^4 / (sum e^2)^2``, the variance that one such sample brings. With fewer than about ten errors the
+    upper end of a zero-one loss is too low all the same, and with none the interval is [0, 0].
 
     Args:
         numerators: (n, m) x.
