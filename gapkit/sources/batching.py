@@ -16,8 +16,8 @@ CPU_BYTES, ACCELERATOR_BYTES = 1 << 29, 1 << 32
 """What one batch may take. Fixed numbers, not the memory that is free: the batch size, and with it the rounding of the
 features, is then the same in every run."""
 LIVE_TENSORS = 4
-"""Outputs as large as the largest one that are taken to be alive together: a block's input, its hidden layer, that after
-the activation, the residual."""
+"""Outputs as large as the largest one that are taken to be alive together: a block's input, its hidden layer, that
+after the activation, the residual."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 Rows = TypeVar("Rows")

@@ -1,8 +1,8 @@
 """Features on disk: found again by what they were computed from, resumable, bounded in size.
 
-An entry is a folder named by its key; it holds one ``.npy`` for each layer and ``entry.json`` (see ``journal``). While it
-is being written it is called ``KEY.partial``; it gets its name when it is complete, so that no reader meets half an entry.
-The lock ``KEY.lock`` is held alone by the one process that writes, and shared by all that have arrays of the entry open.
+An entry is a folder named by its key; it holds one ``.npy`` for each layer and ``entry.json`` (see ``journal``). While
+it is being written it is called ``KEY.partial``; it gets its name when it is complete, so that no reader meets half an
+entry. The lock ``KEY.lock`` is held alone by the one process that writes, and shared by all that have its arrays open.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class Claim:
 class EntryRows:
     """A ``RowStore`` that writes an entry and its journal.
 
-    At a checkpoint the rows are brought to the disk before the journal says that they are there. A block that is left by
-    an exception ends with a checkpoint, unless the folder cannot be written: then the partial entry is deleted.
+    At a checkpoint the rows are brought to the disk before the journal says that they are there. A block that is left
+    by an exception ends with a checkpoint, unless the folder cannot be written: then the partial entry is deleted.
     """
 
     def __init__(self, claim: Claim, journal: Journal) -> None:

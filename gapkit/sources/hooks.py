@@ -24,8 +24,8 @@ def select_layers(module: nn.Module, patterns: Iterable[str]) -> dict[str, nn.Mo
     """The layers that are meant by names and globs, in the order in which the module holds them.
 
     ``*`` stands for one part of a name or a piece of it, ``**`` for anything: ``blocks.*`` are the blocks themselves,
-    ``blocks.**`` is all that is in them. A layer that the module holds under two names can be asked for by either. Lists
-    and dicts of modules are no layers, since they never run.
+    ``blocks.**`` is all that is in them. A layer that the module holds under two names can be asked for by either.
+    Lists and dicts of modules are no layers, since they never run.
 
     Raises:
         OptionError: a pattern fits no layer; the nearest names are given.
