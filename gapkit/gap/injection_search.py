@@ -10,6 +10,7 @@ loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from math import perm
 
@@ -46,6 +47,11 @@ class InjectionProblem:
     def shape(self) -> tuple[int, int]:
         """K_t and K_s."""
         return self.log_cost.shape[0], self.log_cost.shape[1]
+
+    @cached_property
+    def columns(self) -> Floats:
+        """P transposed (K_s, n): the search reads whole source classes."""
+        return np.ascontiguousarray(self.p.T)
 
     def loss(self, sigma: Indices) -> float:
         """Mean renormalised KL of an injection (K_t,), in nats."""
@@ -112,12 +118,10 @@ def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
     """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything."""
-    columns = np.ascontiguousarray(problem.p.T)
-    mean_log = np.log(columns).mean(axis=1)
     sigma = _permute(problem, sigma)
     loss = problem.loss(sigma)
     while True:
-        moved = _best_substitution(problem, sigma, columns, mean_log)
+        moved = _best_substitution(problem, sigma)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:
             return loss, sigma
@@ -130,20 +134,20 @@ def _permute(problem: InjectionProblem, sigma: Indices) -> Indices:
     return sigma[assign(problem.log_cost[:, sigma])]
 
 
-def _best_substitution(problem: InjectionProblem, sigma: Indices, columns: Floats, mean_log: Floats) -> Indices:
+def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
     """The injection with one source class replaced that has the least loss; sigma where none has less.
 
     With r the mass of the classes that stay, ``mean log(r + p_z) >= log(exp(mean log r) + exp(mean log p_z))``
     (Mahler), which costs nothing. Substitutions are tried in the order of this bound, until it says that no other one
     can be better.
     """
-    n_target = len(sigma)
+    n_target, columns = len(sigma), problem.columns
     # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
     rest = np.stack([columns[np.delete(sigma, y)].sum(axis=0) for y in range(n_target)])
     rest = np.maximum(rest, np.finfo(np.float64).tiny)
     own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
     own[:, sigma] = np.inf
-    bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], mean_log)
+    bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], -problem.log_cost.sum(axis=0))
     order = np.argsort(bound, axis=None, kind="stable")
     best, move = -LEAST_GAIN, None
     step = max(8, BLOCK_ENTRIES // len(problem.p))

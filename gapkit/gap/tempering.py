@@ -15,8 +15,7 @@ FLOOR = 1e-200
 LOG_FLOOR = float(np.log(FLOOR))
 TEMPERATURES = tuple(0.25 * 2.0 ** (2 * k / 3) for k in range(13))
 """Log grid on [0.25, 64] with T = 1 on it."""
-UNIT = 3
-COARSE = 3
+UNIT, LAST, COARSE = 3, len(TEMPERATURES) - 1, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +95,23 @@ def log_of(probs: Probabilities) -> LogProbabilities:
 def choose_temperatures(losses_at: Callable[[float, Indices], Floats], parts: int) -> Floats:
     """The temperature with the least loss for each of ``parts`` problems, coarse to fine on the grid.
 
-    Every third temperature first, then both neighbours of the best one. Among equal losses the temperature nearest to 1
-    is taken.
+    Every third temperature from 1 to 16 first; where an end of these is best, the end of the grid beyond it; then both
+    neighbours of the best one. Among equal losses the temperature nearest to 1 is taken.
 
     Args:
         losses_at: losses (len(which),) at a temperature of the problems ``which``.
         parts: number of problems.
     """
     losses = np.full((parts, len(TEMPERATURES)), np.inf)
-    everyone = np.arange(parts)
-    for k in range(0, len(TEMPERATURES), COARSE):
-        losses[:, k] = losses_at(TEMPERATURES[k], everyone)
-    best = _least(losses)
-    for k in range(len(TEMPERATURES)):
-        which = np.flatnonzero(np.abs(best - k) == 1)
-        if len(which):
-            losses[which, k] = losses_at(TEMPERATURES[k], which)
+
+    for k in range(UNIT, LAST, COARSE):
+        losses[:, k] = losses_at(TEMPERATURES[k], np.arange(parts, dtype=np.int64))
+    for distance, positions in ((COARSE, (0, LAST)), (1, range(LAST + 1))):
+        best = _least(losses)
+        for k in positions:
+            which = np.flatnonzero(np.abs(best - k) == distance)
+            if len(which):
+                losses[which, k] = losses_at(TEMPERATURES[k], which)
     return np.array(TEMPERATURES)[_least(losses)]
 
 
