@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ class FixedEmbedder:
 
     Attributes:
         name: "resize", "fold", "spectrogram", "onehot", "waveform" or "tokens".
-        statistics_from: the samples that the statistics were taken from, in words.
+        statistics_from: the samples that the statistics were taken from, in words; no part of the key.
     """
 
     name: str
-    statistics_from: str
+    statistics_from: str = field(compare=False)
 
     @property
     def key(self) -> str:

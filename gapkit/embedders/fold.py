@@ -12,7 +12,7 @@ from torch import Tensor
 from gapkit.arrays import Array
 from gapkit.embedders.base import FixedEmbedder
 from gapkit.embedders.grid import fold_rows, piece_length
-from gapkit.embedders.picture import Frame, stretch
+from gapkit.embedders.picture import Frame, enlarge
 from gapkit.embedders.training import train_words
 from gapkit.embedders.values import Values
 from gapkit.types import InputSpec, Target
@@ -24,9 +24,9 @@ class Fold(FixedEmbedder):
 
     Vectors are folded row by row; cells that are left over are the mean (fold) or absent (onehot). One-hot rows stay
     rows rather than colours: there are more symbols than colours, and colours would make some of them brighter.
-    The grid is enlarged bilinearly: sources were trained on pictures without the sharp edges of blocks, and neighbours
-    in a series are neighbours in the picture; values at the centres of cells stay as they are. A grid larger than the
-    source's picture is averaged down.
+    Cells are enlarged to blocks of one grey level (nearest neighbour): columns of a table that are neighbours have
+    nothing in common, so that values between them would mean nothing. A side that is longer than the source's is shrunk
+    with antialiasing, so that no value is dropped.
 
     Attributes:
         values: samples to (C, L).
@@ -55,16 +55,17 @@ class Fold(FixedEmbedder):
         low, high = self.values.range
         rows, columns = self.grid
         height, width = self.frame.size
+        way = "nearest" if rows <= height and columns <= width else "antialiased"
         return (
             f"{self.name}: {self.values.words}; folded to {rows}x{columns}; {low:g} to {high:g} becomes 0 to 1; "
-            f"bilinear to {height}x{width}; {self.frame.words(1)}; statistics of {self.statistics_from}"
+            f"{way} to {height}x{width}; {self.frame.words(1)}; statistics of {self.statistics_from}"
         )
 
     def __call__(self, x: Array) -> Tensor:
         """Samples (B, ...) to float32 (B, C, H, W)."""
         low, high = self.values.range
         grids = torch.from_numpy(fold_rows(self.values(x), self.length, padding=0.0))
-        pictures = stretch(((grids - low) / (high - low)).unsqueeze(1), self.frame.size)
+        pictures = enlarge(((grids - low) / (high - low)).unsqueeze(1), self.frame.size)
         return self.frame.normalise(pictures)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from math import ceil, isqrt, log
 
 import numpy as np
+from jaxtyping import Float32
 
 from gapkit.embedders.values import Rows
+
+Grids = Float32[np.ndarray, "b h w"]
+ResampledRows = Float32[np.ndarray, "b c m"]
 
 
 def piece_length(channels: int, steps: int) -> int:
     """Steps in a piece, so that pieces of all channels under one another are nearest to a square.
 
     The grid has ``channels * ceil(steps / length)`` rows and ``length`` columns; of equally square ones the one with
-    fewer cells is taken.
+    fewer cells is taken, then the wider one.
 
     Example:
         >>> piece_length(1, 16), piece_length(1, 60), piece_length(9, 128), piece_length(5, 60)
@@ -22,14 +26,14 @@ def piece_length(channels: int, steps: int) -> int:
     guess = isqrt(max(1, steps // channels))
     lengths = {ceil(steps / count) for count in range(max(1, guess - 1), guess + 3)}
 
-    def badness(length: int) -> tuple[float, int]:
+    def badness(length: int) -> tuple[float, int, int]:
         rows = channels * ceil(steps / length)
-        return round(abs(log(rows / length)), 9), rows * length
+        return round(abs(log(rows / length)), 9), rows * length, -length
 
-    return min(sorted(lengths), key=badness)
+    return min(lengths, key=badness)
 
 
-def fold_rows(values: Rows, length: int, *, padding: float) -> Rows:
+def fold_rows(values: Rows, length: int, *, padding: float) -> Grids:
     """Cut (B, C, L) into pieces of ``length`` steps and stack them: (B, C * ceil(L / length), length).
 
     The channels of the first piece come first, then those of the second, as lines of a score; the last piece is filled
@@ -43,7 +47,7 @@ def fold_rows(values: Rows, length: int, *, padding: float) -> Rows:
     return pieces.reshape(batch, count * channels, length)
 
 
-def change_length(values: Rows, length: int) -> Rows:
+def change_length(values: Rows, length: int) -> ResampledRows:
     """Linear interpolation of every row to ``length`` values, ends kept; averages over the bins where it shrinks.
 
     Averages, because picking single values would drop the others; a bin of a fraction takes its share of a value.

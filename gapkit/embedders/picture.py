@@ -104,3 +104,10 @@ def stretch(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     if pictures.shape[-2:] == size:
         return pictures
     return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def enlarge(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells (B, c, h, w) to blocks (B, c, *size) by the nearest neighbour; a side that is longer is shrunk first."""
+    height, width = int(pictures.shape[-2]), int(pictures.shape[-1])
+    shrunk = stretch(pictures, (min(height, size[0]), min(width, size[1])))
+    return F.interpolate(shrunk, size=size, mode="nearest-exact")

@@ -28,7 +28,7 @@ MAX_PADDING = 8
 """Zero-padding of the window that gives narrow bands a bin of their own."""
 FLOOR_DECIBELS = -80.0
 """Power that counts as silence, relative to white noise as loud as the train samples."""
-CLIP = 2.5
+CLIP = 2.0
 """Standard deviations of log-mel power that become black and white."""
 MAX_READ = 64
 """Train samples that are read at once for them."""
@@ -67,10 +67,10 @@ class Bands:
 class Spectrogram(FixedEmbedder):
     """Log-mel power (low frequencies below, time from left to right), standardised per band, as a picture.
 
-    Series are divided by the root mean square of train; power is floored 80 dB below white noise of that loudness; 10
-    log10 of it is standardised for each band by the train frames that are not silent throughout, so that the tilt of the spectrum does not take the contrast; 2.5
-    standard deviations either side become 0 to 1. As many channels as the source has colours are colours, otherwise the
-    power of the channels is averaged.
+    Series are divided by the root mean square of train, and power is floored 80 dB below white noise of that loudness.
+    10 log10 of it is standardised for each band, so that the tilt of the spectrum does not take the contrast, by the
+    train frames that are not silent throughout; 2 standard deviations either side become 0 to 1. As many channels as
+    the source has colours are colours, otherwise the power of the channels is averaged.
 
     Attributes:
         bands: sizes.
@@ -103,9 +103,10 @@ class Spectrogram(FixedEmbedder):
         height, width = self.frame.size
         return (
             f"spectrogram: log-mel, {sizes.bands} Slaney bands to {sizes.sample_rate / 2:g} Hz, Hann window of "
-            f"{sizes.window} samples every {sizes.hop}; {mixed}floor {FLOOR_DECIBELS:g} dB of the train RMS {self.scale:.3g}; "
-            f"standardised per band (mean {spread_words(self.mean)} dB, std {stds} dB), -{CLIP:g} to {CLIP:g} becomes "
-            f"0 to 1; bilinear to {height}x{width}; {self.frame.words(colours)}; statistics of {self.statistics_from}"
+            f"{sizes.window} samples every {sizes.hop}; {mixed}train RMS {self.scale:.3g}, floor {FLOOR_DECIBELS:g} "
+            f"dB; standardised per band (mean {spread_words(self.mean)} dB, std {stds} dB), -{CLIP:g} to {CLIP:g} "
+            f"becomes 0 to 1; bilinear to {height}x{width}; {self.frame.words(colours)}; "
+            f"statistics of {self.statistics_from}"
         )
 
     @property
