@@ -16,4 +16,4 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Delete every entr
     if clear:
         typer.echo(f"freed {megabytes(store.clear())} in {store.directory}")
         return
-    typer.echo(cache_table(store.directory, store.list()))
+    typer.echo(cache_table(store))

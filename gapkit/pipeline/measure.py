@@ -152,12 +152,13 @@ def run_source(
     """Features and logits of the target; a headless source gets its head from the surrogate, or from prototypes."""
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions, extract
-    from gapkit.sources.heads import complete_head
 
     capture = CaptureOptions(batch_size=options.batch_size, cache=FeatureCache() if options.keep_features else None)
     activations = extract(source, target, embedder, capture, progress)
     if source.class_names is not None:
         return activations
+    from gapkit.sources.heads import complete_head
+
     known = None
     if surrogate is not None:
         own = choose(surrogate, source.input, source.token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from gapkit.results import Provenance, SourceSummary, TargetSummary, library_ver
 
 if TYPE_CHECKING:
     from gapkit.embedders.choice import Choice
+    from gapkit.gap.conditional import MisalignmentResult
+    from gapkit.gap.inputs import RefittedMap
     from gapkit.pipeline.measure import MeasureOptions
     from gapkit.sources.source import Source
     from gapkit.types import Activations, Target
@@ -75,3 +77,25 @@ def overlap(source: Source, target: Target) -> tuple[str, ...]:
         f"{target.name} holds images that {source.name} was trained on, so this gap is too small; "
         "use --split test where there is one",
     )
+
+
+def name_label_maps(gap: MisalignmentResult, activations: Activations) -> dict[str, Any]:
+    """The refitted label maps with class names instead of codes."""
+    return {name: _name_map(fitted, activations) for name, fitted in gap.label_maps.items()}
+
+
+def _name_map(fitted: RefittedMap, activations: Activations) -> dict[str, Any]:
+    """One refitted map: its lines, temperature and eps, and the evidence of convergence that its family has."""
+    targets = activations.target.class_names or ()
+    entries = [
+        {"target": targets[entry.target], "source": activations.source_classes[entry.source]}
+        | ({} if entry.mass is None else {"mass": entry.mass})
+        | {"agreement": entry.agreement}
+        for entry in fitted.entries
+    ]
+    evidence = {
+        key: getattr(fitted, key)
+        for key in ("optimal", "pseudo_count", "gap", "iterations")
+        if getattr(fitted, key) is not None
+    }
+    return {"temperature": fitted.temperature, "eps": fitted.eps, **evidence, "entries": entries}

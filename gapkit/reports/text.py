@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from gapkit.results import GapResult, Misalignment
 
+if TYPE_CHECKING:
+    from gapkit.sources.cache import FeatureCache
+
+HEAD_ARRAYS = ("features", "logits")
+"""What every entry of the cache holds beside the layers that were asked for."""
 FAMILY_WIDTH = 14
+TITLE_WIDTH = 10
+LINE_WIDTH = 110
 DISCREPANCY_TITLES = {"kl": "KL", "zero_one": "zero-one"}
 
 
 def gap_table(result: GapResult) -> str:
-    """The lines that ``gapkit measure`` prints: source, target, one row per label map, notes."""
-    lines = [f"source  {result.source.description}", f"target  {target_line(result)}"]
-    discrepancies = list(dict.fromkeys(row.discrepancy for row in result.misalignment))
-    for discrepancy in discrepancies:
+    """The lines that ``gapkit measure`` prints: source, target, embedder, one row per label map, notes."""
+    lines = [*paragraph("source", result.source.description), *paragraph("target", target_line(result))]
+    lines += paragraph("embedder", f"{result.target.embedder} (chosen for {result.target.embedder_reason})")
+    for discrepancy in dict.fromkeys(row.discrepancy for row in result.misalignment):
         title = f"normalised misalignment ({DISCREPANCY_TITLES[discrepancy]})"
-        lines += ["", f"  {'label map':<{FAMILY_WIDTH}}{title:<36}{'95 % interval':<17}{'raw value':<12}in sample"]
+        lines += ["", f"  {'label map':<{FAMILY_WIDTH}}{title:<38}{'95 % interval':<17}{'raw value':<12}in sample"]
         lines += [row_line(row) for row in result.misalignment if row.discrepancy == discrepancy]
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
-    lines += [f"note    {note}" for note in result.notes]
+    for note in result.notes:
+        lines += paragraph("note", note)
     return "\n".join(lines)
 
 
-def target_line(result: GapResult) -> str:
-    """Name, size, classes and embedder of the target in one line."""
-    target = result.target
-    shape = "x".join(str(size) for size in target.shape[1:])
-    return (
-        f"{target.name}: {target.n} samples ({target.split}), {target.dtype} {shape}, "
-        f"{target.n_classes} classes -> embedder: {target.embedder} ({target.embedder_reason})"
+def paragraph(title: str, text: str) -> list[str]:
+    """A title and text beside it, in lines of at most ``LINE_WIDTH`` characters."""
+    beside = " " * TITLE_WIDTH
+    return textwrap.wrap(
+        text, LINE_WIDTH, initial_indent=title.ljust(TITLE_WIDTH), subsequent_indent=beside, break_on_hyphens=False
     )
+
+
+def target_line(result: GapResult) -> str:
+    """Name, size, type and classes of the target in one line."""
+    target = result.target
+    split = "" if target.split == "all" else f" ({target.split})"
+    shape = "x".join(str(size) for size in target.shape[1:]) or "one value"
+    groups = "" if target.groups is None else f", grouped by {target.groups}"
+    return f"{target.name}: {target.n} samples{split}, {target.dtype} {shape}, {target.n_classes} classes{groups}"
 
 
 def row_line(row: Misalignment) -> str:
@@ -42,7 +59,7 @@ def row_line(row: Misalignment) -> str:
     in_sample = "" if row.in_sample is None else f"{row.in_sample:.3f}"
     status = "" if row.status == "ok" else f"  {row.status}: {row.reason}"
     return (
-        f"  {row.label_map:<{FAMILY_WIDTH}}{row.normalised:<36.2f}{interval:<17}{row.value:<12.3f}{in_sample}{status}"
+        f"  {row.label_map:<{FAMILY_WIDTH}}{row.normalised:<38.2f}{interval:<17}{row.value:<12.3f}{in_sample}{status}"
     )
 
 
@@ -67,6 +84,35 @@ def megabytes(nbytes: int) -> str:
         '1.6 MB'
     """
     return f"{nbytes / 1e6:.1f} MB"
+
+
+def sources_table(listings: Sequence[Mapping[str, Any]]) -> str:
+    """The sources that there are: short name, input, where it comes from, what it means, whether it is on this machine.
+
+    Args:
+        listings: the fields of ``gapkit.sources.listing.SourceListing``.
+    """
+    rows = [["source", "input", "stands for", "here", "what it is"]]
+    for listing in listings:
+        here = "bundled" if listing["bundled"] else "cached" if listing["cached"] else "-"
+        rows.append([listing["name"], listing["kind"], listing["full_name"], here, listing["meaning"]])
+    forms = "Also timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT --arch NAME, and from Python any nn.Module."
+    return f"{columns(rows)}\n\n{forms}"
+
+
+def cache_table(cache: FeatureCache) -> str:
+    """What the cache holds, newest use first, with its size and its folder."""
+    entries = cache.list()
+    total = f"{megabytes(cache.size())} of at most {megabytes(cache.max_bytes)} in {cache.directory}"
+    if not entries:
+        return f"empty: {total}"
+    rows = [["source", "target", "samples", "size", "layers", "last used"]]
+    for entry in entries:
+        samples = str(entry.n) if entry.complete else f"{entry.done} of {entry.n}"
+        used = f"{datetime.fromtimestamp(entry.last_used):%Y-%m-%d %H:%M}"
+        layers = str(len(entry.layers) - len(HEAD_ARRAYS) or "-")
+        rows.append([entry.source, entry.target, samples, megabytes(entry.nbytes), layers, used])
+    return f"{columns(rows)}\n\n{total}"
 
 
 def inspection_table(inspection: Mapping[str, Any]) -> str:

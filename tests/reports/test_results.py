@@ -58,7 +58,7 @@ def test_table_shows_every_value_and_every_reason(gap: GapResult) -> None:
     channel = next(line for line in lines if line.split()[:1] == ["channel"])
     assert channel.split() == ["channel", "0.75", "0.70", "-", "0.80", "1.500", "1.300"]
     assert sum("4 target classes but 3 source classes" in line for line in lines) == 2
-    assert "note    one note" in lines
+    assert "note      one note" in lines
 
 
 def test_figure_has_a_point_and_a_bar_for_each_defined_value(gap: GapResult) -> None:
