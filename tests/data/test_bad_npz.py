@@ -118,6 +118,10 @@ ARRAYS: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
         ("x holds strings that are not Unicode", "UTF-8", "decode the text"),
     ),
     "lone surrogate": ({"x": np.array(["\ud800", "a"]), "y": Y[:2]}, ("not Unicode", "UTF-8", "decode")),
+    "code points beyond Unicode": (
+        {"x": np.array([[0x110000], [65]], dtype=np.uint32).view("<U1")[:, 0], "y": Y[:2]},
+        ("not Unicode", "UTF-8", "decode"),
+    ),
     "split in words": (
         {"x": X, "y": Y, "split": np.array(["a", "b"] * 5)},
         ("split has the value 'a'", "0 or train, 1 or test", "rename"),

@@ -67,18 +67,18 @@ def test_numbers_agree_with_the_arrays() -> None:
     target = Target(
         x,
         np.array([0, 0, 1, 3, 3, 3, 0, 1]),
-        class_names=("a", "b", "c", "d"),
+        class_names=("a", "b", "c", "d", "e"),
         groups=np.array(list("uuvvwwuu")),
         group_key="subject",
         split=np.array([0, 0, 0, 1, 1, 0, 0, 0]),
         notes=("said by the reader",),
     )
     found = describe(target)
-    assert found.class_counts == {"a": 3, "b": 2, "c": 0, "d": 3}
+    assert found.class_counts == {"a": 3, "b": 2, "c": 0, "d": 3, "e": 0}
     assert (found.n, found.shape, found.dtype, found.value_range) == (8, (8, 3), "float64", (-4.0, 19.0))
     assert (found.groups, found.group_key) == (3, "subject")
     assert found.split_counts == {"train": 6, "test": 2}
-    assert found.notes == ("said by the reader", "1 of 4 classes have no sample")
+    assert found.notes == ("said by the reader", "2 of 5 classes have no sample")
     assert json.loads(json.dumps(found.to_dict()))["class_counts"] == found.class_counts
 
 

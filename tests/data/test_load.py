@@ -99,7 +99,7 @@ def test_upper_case_suffix_home_and_text_paths(
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("y.txt", "a\nb\n a \n\nc\n"),
+        ("y.txt", "\ufeffa\nb\n a \n\nc\n"),
         ("y.csv", "a\nb\na\nc"),
         ("y.csv", "label\na\nb\na\nc\n"),
         ("y.csv", "id,label\n7,a\n8,b\n9,a\n10,c\n"),
@@ -108,7 +108,7 @@ def test_upper_case_suffix_home_and_text_paths(
 def test_npy_with_labels_in_text(tmp_path: Path, name: str, content: str) -> None:
     x = np.random.default_rng(3).normal(size=(4, 3))
     np.save(tmp_path / "x.npy", x)
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     target = load_target(tmp_path / "x.npy", ReadOptions(labels=tmp_path / name))
     assert np.array_equal(target.x, x)
     assert target.class_names == ("a", "b", "c")

@@ -144,8 +144,17 @@ def test_a_stream_without_a_size_and_unknown_chunks_are_read(tmp_path: Path) -> 
 def test_waves_beyond_the_memory(tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "ab":
         save_wave(tmp_path / name / "1.wav", tone(400))
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
-    refusal(tmp_path, got="takes 0.000 GiB", expected="fits into memory", remedy="fewer samples")
+    words = {"got": "takes 0.000 GiB", "expected": "fits into memory", "remedy": "fewer samples"}
+    monkeypatch.setattr(memory, "available_memory", lambda: 8 * 2 * 844 - 1)
+    refusal(tmp_path, **words)
+    # nine short files are padded to the length of one long file
+    (tmp_path / "b" / "1.wav").unlink()
+    for i in range(9):
+        save_wave(tmp_path / "b" / f"{i}.wav", tone(10))
+    monkeypatch.setattr(memory, "available_memory", lambda: 4 * 10 * 400)
+    assert load_target(tmp_path).x.shape == (10, 400)
+    monkeypatch.setattr(memory, "available_memory", lambda: 4 * 10 * 400 - 1)
+    refusal(tmp_path, **words)
 
 
 def test_images_beside_wav_files(tmp_path: Path, refusal: Refusal) -> None:
