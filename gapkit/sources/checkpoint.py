@@ -89,6 +89,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return dict(file.metadata() or {}), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
+def first_line(error: BaseException, *, longest: int = 160) -> str:
+    """The first line of what an exception says, or its kind where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("no weights")), first_line(EOFError())
+        ('no weights', 'EOFError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest]
+
+
 def unreadable(path: Path, error: Exception) -> SourceError:
     """The message for a file that is damaged or holds a pickle with more than weights."""
     if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error).lower().replace(" ", "_"):
@@ -97,9 +107,8 @@ def unreadable(path: Path, error: Exception) -> SourceError:
             expected="weights alone: a dict of tensors, or safetensors",
             remedy="save model.state_dict() and use that file",
         )
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return SourceError(
-        f"{path} is damaged or no checkpoint ({type(error).__name__}: {reason[:120]})",
+        f"{path} is damaged or no checkpoint ({type(error).__name__}: {first_line(error)})",
         expected="safetensors, or weights saved by torch.save",
         remedy="copy or download it again",
     )

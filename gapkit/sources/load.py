@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from gapkit.errors import OptionError
-from gapkit.sources.bundled import load_bundled
-from gapkit.sources.short_names import resolve
+from pathlib import Path
+
+from gapkit.arrays import seeded_torch
+from gapkit.errors import OptionError, SourceError
+from gapkit.sources.bundled import load_bundled, load_bundled_file
+from gapkit.sources.checkpoint import check_file
+from gapkit.sources.cut import Cut
+from gapkit.sources.folders import is_timm_folder, read_config
+from gapkit.sources.hub import check_repository, fetch_folder
+from gapkit.sources.short_names import BUNDLED, Prefix, resolve
 from gapkit.sources.source import Source, choose_device
-from gapkit.types import Adapter, Target
+from gapkit.types import Target
 
 
 def load_source(
@@ -40,9 +47,64 @@ def load_source(
             remedy="leave --arch out",
         )
     choose_device(device)  # before a model is downloaded for it
-    return Source(_adapter(kind, rest, name, arch, surrogate), device=device, precision=precision)
+    with seeded_torch(0):  # modules are built with random weights before the trained ones are read into them
+        adapter = _adapter(kind, rest, name, arch)
+    if surrogate is not None:
+        adapter.surrogate = surrogate
+    return Source(adapter, device=device, precision=precision)
 
 
-def _adapter(kind: str, rest: str, name: str, arch: str | None, surrogate: Target | None) -> Adapter:
-    """The adapter for each kind of name."""
-    return load_bundled(surrogate=surrogate)
+def _adapter(kind: Prefix, rest: str, name: str, arch: str | None) -> Cut:
+    """The cut model for each kind of name; timm and transformers are imported when they are needed."""
+    if kind == "bundled":
+        return load_bundled()
+    if kind == "timm":
+        from gapkit.sources.from_timm import load_timm
+
+        return load_timm(rest, title=name)
+    if kind == "hf":
+        return _load_hub(rest, name)
+    return _load_file(Path(rest).expanduser(), name, arch)
+
+
+def _load_hub(rest: str, name: str) -> Cut:
+    """A folder, or a repository of the hub; whether it is timm's or transformers' shows in its configuration."""
+    folder = Path(rest).expanduser()
+    if not folder.is_dir():
+        check_repository(rest, name=name)
+        folder = fetch_folder(rest, name=name)
+    return _load_folder(folder, name)
+
+
+def _load_folder(folder: Path, name: str) -> Cut:
+    """A folder that timm or transformers wrote."""
+    if is_timm_folder(folder):
+        from gapkit.sources.from_timm import load_timm_folder
+
+        return load_timm_folder(folder, title=name)
+    read_config(folder, title=name)  # before transformers, which takes seconds to import
+    from gapkit.sources.from_transformers import load_transformers_folder
+
+    return load_transformers_folder(folder, title=name)
+
+
+def _load_file(path: Path, name: str, arch: str | None) -> Cut:
+    """A checkpoint of a given architecture; a folder with a configuration needs none."""
+    if path.is_dir() and arch is None:
+        return _load_folder(path, name)
+    check_file(path, name=name)
+    if arch is None:
+        raise SourceError(
+            f"{name} without an architecture",
+            expected="--arch (arch=...): vit, timm's name, or a folder with a config.json",
+            remedy="add --arch, such as --arch resnet50",
+        )
+    if arch == BUNDLED:
+        return load_bundled_file(path, name=name)
+    if (Path(arch) / "config.json").is_file() and not is_timm_folder(Path(arch)):
+        from gapkit.sources.from_transformers import load_transformers_file
+
+        return load_transformers_file(path, arch=arch, title=name)
+    from gapkit.sources.from_timm import load_timm_file
+
+    return load_timm_file(path, arch=arch, title=name)

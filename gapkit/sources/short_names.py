@@ -54,8 +54,8 @@ def resolve(name: str) -> tuple[Prefix, str]:
 
 
 def _remedy(name: str, prefix: str) -> str:
-    """The nearest short name, or the nearest prefix where there is one."""
+    """The nearest prefix where there is one in the name, else the nearest short name."""
     if prefix:
-        return did_you_mean(prefix, ["timm", "hf", "file"]) + ", as in " + FORMS.partition(",")[2].strip()
+        return did_you_mean(prefix + ":", ["timm:", "hf:", "file:"])
     close = nearest(name, [BUNDLED, *SHORT_NAMES])
     return f"did you mean {close}?" if close else f"list them with `gapkit sources`, or use {BUNDLED}"
