@@ -65,4 +65,4 @@ def measure(
     with console_progress(quiet=quiet) as progress:
         result = measure_request(request, options, progress)
     result.save(folder)
-    common.show(result, f"report  {folder}", as_json=as_json, quiet=quiet)
+    common.show(result, f"report    {folder}", as_json=as_json, quiet=quiet)

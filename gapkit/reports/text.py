@@ -87,15 +87,15 @@ def megabytes(nbytes: int) -> str:
 
 
 def sources_table(listings: Sequence[Mapping[str, Any]]) -> str:
-    """The sources that there are: short name, input, where it comes from, what it means, whether it is on this machine.
+    """The sources that there are: short name, input, whether it is on this machine, what it is.
 
     Args:
         listings: the fields of ``gapkit.sources.listing.SourceListing``.
     """
-    rows = [["source", "input", "stands for", "here", "what it is"]]
+    rows = [["source", "input", "here", "what it is"]]
     for listing in listings:
         here = "bundled" if listing["bundled"] else "cached" if listing["cached"] else "-"
-        rows.append([listing["name"], listing["kind"], listing["full_name"], here, listing["meaning"]])
+        rows.append([listing["name"], listing["kind"], here, listing["meaning"]])
     forms = "Also timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT --arch NAME, and from Python any nn.Module."
     return f"{columns(rows)}\n\n{forms}"
 

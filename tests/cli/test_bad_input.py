@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gapkit.arrays import seeded_torch
 from gapkit.cli.app import run
 
 Build = Callable[[Path], str]
@@ -158,7 +159,8 @@ def other_architecture(folder: Path) -> tuple[str, list[str]]:
 
 def pickled_checkpoint(folder: Path) -> tuple[str, list[str]]:
     """A checkpoint that holds a whole object, not weights."""
-    torch.save({"model": torch.nn.Linear(2, 2)}, folder / "model.pt")
+    with seeded_torch(2):
+        torch.save({"model": torch.nn.Linear(2, 2)}, folder / "model.pt")
     return "file:" + str(folder / "model.pt"), ["model.pt", "weights"]
 
 
