@@ -87,21 +87,26 @@ def _fit_families(
 ) -> dict[str, FamilyFit | str]:
     """Fit what is asked for; the linear family needs the channel's q whether or not its rows are asked for."""
     fits: dict[str, FamilyFit | str] = dict.fromkeys(options.families, "")
-    temperatures: tuple[float, ...] = ()
+    candidates: tuple[float, ...] = ()
     if "injection" in fits:
-        if samples.log_p.shape[1] < samples.n_classes:
-            fits["injection"] = (
-                f"{samples.n_classes} target classes do not fit into {samples.log_p.shape[1]} source classes one to one"
-            )
-        else:
-            fits["injection"] = fit_injections(samples, parts, seed=options.seed, progress=progress)
+        fits["injection"] = found = _fit_injection(samples, parts, options.seed, progress)
+        if isinstance(found, FamilyFit) and found.temperature is not None:
+            candidates = (found.temperature,)
     if {"channel", "linear"} & set(fits):
         channels = fit_all_channels(samples, parts, progress=progress)
         if "channel" in fits:
-            fits["channel"] = summarise_channels(samples, parts, channels, temperatures=temperatures)
+            fits["channel"] = summarise_channels(samples, parts, channels, temperatures=candidates)
         if "linear" in fits:
             fits["linear"] = fit_linears(inputs.features, samples, parts, channels, progress)
     return fits
+
+
+def _fit_injection(samples: Samples, parts: list[Part], seed: int, progress: Progress) -> FamilyFit | str:
+    """The injection, or why there is none."""
+    n_source = samples.log_p.shape[1]
+    if n_source < samples.n_classes:
+        return f"{samples.n_classes} target classes do not fit into {n_source} source classes one to one"
+    return fit_injections(samples, parts, seed=seed, progress=progress)
 
 
 def _partial_reason(folds: Folds, inputs: ConditionalInputs) -> str:
@@ -109,8 +114,9 @@ def _partial_reason(folds: Folds, inputs: ConditionalInputs) -> str:
     if not folds.unscored:
         return ""
     what = "samples" if inputs.groups is None else "groups"
-    codes = ", ".join(str(code) for code in folds.unscored)
-    return f"classes {codes} have fewer {what} than the {folds.n_folds} folds: fitted on, never scored"
+    names = inputs.class_names or [str(code) for code in range(inputs.n_classes)]
+    listed = ", ".join(names[code] for code in folds.unscored)
+    return f"classes {listed} have fewer {what} than the {folds.n_folds} folds: fitted on, never scored"
 
 
 def _rename(refitted: RefittedMap, present: Indices) -> RefittedMap:

@@ -28,11 +28,13 @@ class FamilyFit:
         held_out: (n, K_t) q of the scored samples; rows of other samples are pi.
         in_sample: (n, K_t) q of the optimum on all samples; None where there is none.
         refitted: the map refitted on all samples; None where it cannot be read.
+        temperature: T of the optimum on all samples; None where there is none.
     """
 
     held_out: TargetProbabilities
     in_sample: TargetProbabilities | None = None
     refitted: RefittedMap | None = None
+    temperature: float | None = None
 
 
 def prior_held_out(parts: Sequence[Part]) -> TargetProbabilities:
@@ -65,7 +67,10 @@ def fit_injections(samples: Samples, parts: list[Part], *, seed: int, progress: 
     best = injections.fit_in_sample(samples, parts[-1].prior, seed=seed)
     maps = [fitted[k] for k in range(len(parts))]
     return FamilyFit(
-        held_out=held_out, in_sample=best.predict_log(samples.log_p), refitted=_read_injection(maps[-1], maps[:-1])
+        held_out=held_out,
+        in_sample=best.predict_log(samples.log_p),
+        refitted=_read_injection(maps[-1], maps[:-1]),
+        temperature=best.temperature,
     )
 
 
@@ -111,6 +116,7 @@ def summarise_channels(
         held_out=held_out,
         in_sample=best.predict_log(samples.log_p),
         refitted=_read_channel(samples, fits[-1].channel, [fit.channel for fit in fits[:-1]]),
+        temperature=best.temperature,
     )
 
 

@@ -117,8 +117,10 @@ def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
-    """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything."""
-    sigma = _permute(problem, sigma)
+    """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything.
+
+    Sigma comes from ``_descend``, so its permutation is the best one already.
+    """
     loss = problem.loss(sigma)
     while True:
         moved = _best_substitution(problem, sigma)

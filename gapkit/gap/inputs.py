@@ -68,6 +68,7 @@ class ConditionalInputs:
         labels: (n,) target class codes.
         n_classes: K_t, with classes that have no sample.
         groups: (n,) codes of samples that belong together.
+        class_names: (K_t,) how messages call the target classes; by default their codes.
     """
 
     log_probabilities: Array
@@ -75,6 +76,7 @@ class ConditionalInputs:
     labels: Array
     n_classes: int
     groups: Array | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes and ranges.

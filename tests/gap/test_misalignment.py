@@ -131,14 +131,14 @@ def test_rare_class_makes_rows_partial_and_is_named(world):
     made = world(n=100)
     labels = made.labels.copy()
     labels[:3] = 4
-    found = measure_misalignment(replace(made.inputs(), labels=labels, n_classes=6), QUICK)
+    found = measure_misalignment(replace(made.inputs(), labels=labels, n_classes=6, class_names=tuple("abcdef")), QUICK)
     assert found.unscored == (4,)
     assert found.n_scored == 97
     assert any("no sample" in note for note in found.notes)
     for row in found.rows:
         check_row(row)
         assert row.status == "partial"
-        assert "classes 4 have fewer samples" in row.reason
+        assert "classes e have fewer samples than the 5 folds" in row.reason
 
 
 def test_more_target_than_source_classes_leaves_the_injection_undefined(world):
