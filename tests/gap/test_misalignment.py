@@ -10,6 +10,7 @@ import pytest
 from gapkit.gap import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.gap.channel import fit_channel
 from gapkit.gap.conditional import measure_on_folds
+from gapkit.gap.linear import fit_linear
 from gapkit.gap.mixing import class_prior
 from gapkit.statistics.folds import Folds, stratified_folds
 
@@ -206,3 +207,32 @@ def test_progress_is_told(world):
         steps = [(done, total) for name, done, total in told if name == task]
         assert steps[-1][0] == steps[-1][1]
         assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+
+
+def test_absent_classes_keep_their_codes(world):
+    made = world(n=120, n_source=8)
+    found = measure_misalignment(replace(made.inputs(), labels=2 * made.labels + 1, n_classes=9), QUICK)
+    assert [entry.target for entry in found.label_maps["injection"].entries] == [1, 3, 5, 7]
+    assert {entry.target for entry in found.label_maps["channel"].entries} <= {1, 3, 5, 7}
+
+
+def test_linear_is_fitted_on_channels_that_have_not_seen_the_sample(monkeypatch):
+    # A source class of its own for every sample: a channel that has seen it knows its label, one that has not knows nothing.
+    labels = np.arange(80) % 2
+    probs = np.full((80, 80), 1e-6) + np.eye(80)
+    seen = []
+
+    def spy(features, log_q, labels, part):
+        seen.append(np.exp(log_q)[part.fit][np.arange(part.fit.sum()), labels[part.fit]])
+        return fit_linear(features, log_q, labels, part)
+
+    monkeypatch.setattr("gapkit.gap.families.fit_linear", spy)
+    inputs = ConditionalInputs(
+        log_probabilities=np.log(probs / probs.sum(axis=1, keepdims=True)),
+        features=np.random.default_rng(0).normal(size=(80, 3)),
+        labels=labels,
+        n_classes=2,
+    )
+    measure_misalignment(inputs, replace(QUICK, families=("linear",)))
+    assert len(seen) == 5
+    assert max(own.mean() for own in seen) < 0.6
