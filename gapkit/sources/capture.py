@@ -170,10 +170,10 @@ class _Place:
         """A store for the rows from ``journal.done`` on, which is 0 where the cache cannot take them."""
         layout = journal.layout
         if self.cache is not None and self.claim is not None:
-            if self.cache.make_room(layout.nbytes, key=self.claim.folder.name):
+            if self.cache.make_room(layout.disk_bytes, key=self.claim.folder.name):
                 return self.claim.write(journal), journal
             notes.append(
-                f"features are not kept: they take {layout.nbytes / 1e6:.1f} MB, for which the cache at "
+                f"features are not kept: they take {layout.disk_bytes / 1e6:.1f} MB, for which the cache at "
                 f"{self.cache.directory} has no room below its bound of {self.cache.max_bytes / 1e6:.1f} MB"
             )
         store = MemoryRows(layout) if layout.nbytes <= IN_MEMORY_BYTES else TemporaryRows(layout)

@@ -105,7 +105,12 @@ class Claim:
                 drop(directory, self.folder.name)
             check_room(directory, layout.nbytes // layout.n * (layout.n - journal.done))
             self.partial.mkdir(exist_ok=True)
-            return EntryRows(self, journal)
+            try:
+                return EntryRows(self, journal)
+            except OSError:
+                if not journal.done:
+                    shutil.rmtree(self.partial, ignore_errors=True)
+                raise
 
 
 class EntryRows:

@@ -21,6 +21,7 @@ from gapkit.errors import StorageError
 DTYPE = np.dtype("<f4")
 IN_MEMORY_BYTES = 1 << 29
 """Larger features that nobody keeps go to a temporary folder."""
+HEADER_BYTES, JOURNAL_BYTES = 192, 4096
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -35,6 +36,11 @@ class Layout:
     def nbytes(self) -> int:
         """Of all values together."""
         return self.n * sum(self.widths.values()) * DTYPE.itemsize
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of all values with the headers and the journal, which takes less than it is given here."""
+        return self.nbytes + HEADER_BYTES * len(self.widths) + JOURNAL_BYTES + 2 * sum(map(len, self.widths))
 
 
 class RowStore(Protocol):
