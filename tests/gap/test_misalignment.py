@@ -9,9 +9,12 @@ import pytest
 
 from gapkit.gap import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.gap.channel import fit_channel
+from gapkit.gap.channel_em import ChannelProblems, fit_channels
 from gapkit.gap.conditional import measure_on_folds
+from gapkit.gap.families import fit_all_channels
 from gapkit.gap.linear import fit_linear
 from gapkit.gap.mixing import class_prior
+from gapkit.gap.tempering import sort_samples
 from gapkit.statistics.folds import Folds, stratified_folds
 
 QUICK = GapOptions(bootstrap=200)
@@ -216,23 +219,38 @@ def test_absent_classes_keep_their_codes(world):
     assert {entry.target for entry in found.label_maps["channel"].entries} <= {1, 3, 5, 7}
 
 
-def test_linear_is_fitted_on_channels_that_have_not_seen_the_sample(monkeypatch):
-    # A source class of its own for every sample: a channel that has seen it knows its label, one that has not knows nothing.
-    labels = np.arange(80) % 2
-    probs = np.full((80, 80), 1e-6) + np.eye(80)
-    seen = []
+def test_linear_is_fitted_on_channels_that_have_not_seen_the_sample(world, monkeypatch):
+    made, seen, fits = world(n=100, n_source=20), [], []
 
-    def spy(features, log_q, labels, part):
-        seen.append(np.exp(log_q)[part.fit][np.arange(part.fit.sum()), labels[part.fit]])
+    def spy_linear(features, log_q, labels, part):
+        seen.append((log_q, part))
         return fit_linear(features, log_q, labels, part)
 
-    monkeypatch.setattr("gapkit.gap.families.fit_linear", spy)
-    inputs = ConditionalInputs(
-        log_probabilities=np.log(probs / probs.sum(axis=1, keepdims=True)),
-        features=np.random.default_rng(0).normal(size=(80, 3)),
-        labels=labels,
-        n_classes=2,
-    )
-    measure_misalignment(inputs, replace(QUICK, families=("linear",)))
-    assert len(seen) == 5
-    assert max(own.mean() for own in seen) < 0.6
+    def spy_channels(samples, parts, *, progress):
+        fits.extend(fit_all_channels(samples, parts, progress=progress))
+        return fits
+
+    monkeypatch.setattr("gapkit.gap.families.fit_linear", spy_linear)
+    monkeypatch.setattr("gapkit.gap.conditional.fit_all_channels", spy_channels)
+    measure_misalignment(made.inputs(), replace(QUICK, families=("linear",)))
+    order = np.argsort(made.labels, kind="stable")
+    samples, _ = sort_samples(made.log_p, made.labels, 4)
+    for (log_q, part), fit in zip(seen, fits[:-1], strict=True):
+        p = np.exp(log_p_at(made.log_p[order], fit.channel.temperature))
+        for fold in range(part.n_inner):
+            problem = ChannelProblems(
+                tempered=samples.temper(fit.channel.temperature),
+                weights=part.without(fold)[:, None].astype(float),
+                priors=part.prior[:, None],
+                pseudo=np.array([fit.channel.pseudo_count]),
+            )
+            channel = fit_channels(problem, tolerance=1e-6).channels[..., 0].T
+            rows = part.inner == fold
+            expected = (1 - fit.channel.eps) * p[rows] @ channel + fit.channel.eps * part.prior
+            assert np.exp(log_q)[rows] == pytest.approx(expected, abs=0.02)
+            assert np.exp(log_q)[rows] != pytest.approx(fit.channel.predict_log(samples.log_p[rows]), abs=0.02)
+
+
+def log_p_at(log_p, temperature):
+    tempered = log_p / temperature
+    return tempered - np.log(np.exp(tempered).sum(axis=1, keepdims=True))
