@@ -31,6 +31,42 @@ LICENCES = {
     "mnist": "rasbt/mnist-pngs, MIT",
 }
 
+CARD = """# The bundled source `vit`
+
+A small vision transformer for 32x32 RGB images with one head of 352 classes: CIFAR-100, Omniglot (242 characters,
+drawers 1-15) and MNIST. It is a real model on real images, small enough to work anywhere in seconds. Test accuracy
+counts a hit only where the largest of all 352 logits is the right class.
+
+| part | train | validation | test | classes | test accuracy | origin, licence |
+|---|---|---|---|---|---|---|
+{rows}
+
+Omniglot test is drawers 16-20. Validation was cut from train and chose recipe and stopping; test was read once, by the
+training script, with the fp16 weights that are shipped.
+
+## Surrogate
+
+Omniglot drawers 16-20 and a seeded draw of the MNIST test images, none of them used in training.
+
+## Recipe
+
+```json
+{recipe}
+```
+
+Muon for the matrices of the blocks, AdamW for the rest; random crops and flips for CIFAR-100, random affine maps for
+the drawings; a part of the tokens is dropped for the first `keep_until` of the run. To train again:
+`python examples/train_bundled_source.py --data DATA --out WEIGHTS --finish`.
+
+## Files
+
+{hashes}
+
+## Licence
+
+MIT, as gapkit. The Omniglot and MNIST images in the surrogate are redistributed under the MIT licence of their origins.
+"""
+
 
 def release(model: BundledViT, parts: list[Part], recipe: dict[str, Any], out: Path) -> dict[str, float]:
     """Round the weights to fp16, score them on the test parts and write the three files into ``out``."""
@@ -113,50 +149,10 @@ def card(parts: list[Part], recipe: dict[str, Any], scores: dict[str, float], ou
         f"| {100 * scores[part.name]:.2f} % | {LICENCES[part.name]} |"
         for part in parts
     ]
-    hashes = [f"* `{path.name}`: SHA-256 `{sha256(path)}`" for part in parts for path in part.files if path.is_file()]
-    shipped = ("vit.safetensors", "surrogate.npz")
-    hashes += [f"* `{name}`: SHA-256 `{sha256(out / name)}`" for name in shipped]
-    return "\n".join(
-        [
-            "# The bundled source `vit`",
-            "",
-            "A small vision transformer for 32x32 RGB images with one head of 352 classes: CIFAR-100, Omniglot (242",
-            "characters, drawers 1-15) and MNIST. It is a real model on real images, small enough to work anywhere",
-            "in seconds. Test accuracy counts a hit only where the largest of all 352 logits is the right class.",
-            "",
-            "| part | train | validation | test | classes | test accuracy | origin, licence |",
-            "|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "Omniglot test is drawers 16-20. Validation was cut from train and chose recipe and stopping; test was",
-            "read once, by the training script, with the fp16 weights that are shipped.",
-            "",
-            "## Surrogate",
-            "",
-            "Omniglot drawers 16-20 and a seeded draw of the MNIST test images, none of them used in training.",
-            "",
-            "## Recipe",
-            "",
-            "```json",
-            json.dumps(recipe, indent=2),
-            "```",
-            "",
-            "Muon for the matrices of the blocks, AdamW for the rest; random crops and flips for CIFAR-100, random",
-            "affine maps for the drawings; a part of the tokens is dropped for the first `keep_until` of the run.",
-            "To train again:",
-            "`python examples/train_bundled_source.py --data DATA --out WEIGHTS --finish`.",
-            "",
-            "## Files",
-            "",
-            *hashes,
-            "",
-            "## Licence",
-            "",
-            "MIT, as gapkit. The Omniglot and MNIST images in the surrogate are redistributed under the MIT licence of",
-            "their origins.",
-            "",
-        ]
-    )
+    files = [path for part in parts for path in part.files if path.is_file()]
+    files += [out / "vit.safetensors", out / "surrogate.npz"]
+    hashes = [f"* `{path.name}`: SHA-256 `{sha256(path)}`" for path in files]
+    return CARD.format(rows="\n".join(rows), recipe=json.dumps(recipe, indent=2), hashes="\n".join(hashes))
 
 
 def sha256(path: Path) -> str:

@@ -11,8 +11,10 @@ from gapkit.cli import options as common
 
 
 def inspect(
+    context: typer.Context,
     file: Annotated[str, typer.Argument(help="File, folder or sample:digits.")],
     labels: common.Labels = None,
+    column: common.Column = None,
     task: common.TaskName = None,
     group: common.Group = None,
     sample_rate: common.SampleRate = None,
@@ -21,5 +23,5 @@ def inspect(
     """Print what was understood of a target, and the embedder that an image source would get."""
     from gapkit.pipeline.inspect import inspect as inspect_target
 
-    inspection = inspect_target(file, common.read_options(labels, task, group, sample_rate))
+    inspection = inspect_target(file, common.read_options(context.params))
     typer.echo(json.dumps(inspection.to_dict(), indent=2, ensure_ascii=False) if as_json else inspection.table())

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gapkit.cli import options as common
 from gapkit.cli.progress import console_progress
 
+if TYPE_CHECKING:
+    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.pipeline.request import Request
+
 
 def measure(
+    context: typer.Context,
     source: common.SourceName,
     target: common.TargetName,
     out: common.Out = None,
@@ -20,6 +25,7 @@ def measure(
     embedder: Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")] = "auto",
     discrepancy: Annotated[Literal["kl", "zero_one", "all"], typer.Option(help="Between conditionals.")] = "all",
     labels: common.Labels = None,
+    column: common.Column = None,
     task: common.TaskName = None,
     group: common.Group = None,
     sample_rate: common.SampleRate = None,
@@ -36,33 +42,33 @@ def measure(
     quiet: common.Quiet = False,
 ) -> None:
     """Measure the misalignment between a source and a target."""
-    from gapkit.pipeline.measure import MeasureOptions, measure_request
-    from gapkit.pipeline.request import Request
+    from gapkit.pipeline.measure import measure_request
     from gapkit.reports.folder import check_folder
 
     folder = check_folder(out or common.default_folder("measure"), overwrite=overwrite)
-    reading = common.read_options(labels, task, group, sample_rate)
-    request = Request(
-        source=source,
-        target=target,
-        reading=reading,
-        arch=arch,
-        surrogate=surrogate,
-        device=device,
-        precision=precision,
-    )
-    options = MeasureOptions(
-        split=split,
-        max_samples=common.count_or_all(max_samples, option="--max-samples"),
-        embedder=embedder,
-        discrepancies=common.discrepancies(discrepancy),
-        folds=folds,
-        bootstrap=bootstrap,
-        seed=seed,
-        batch_size=batch_size,
-        keep_features=cache,
-    )
+    request, options = _request(context.params), _options(context.params)
     with console_progress(quiet=quiet) as progress:
         result = measure_request(request, options, progress)
     result.save(folder)
     common.show(result, f"report    {folder}", as_json=as_json, quiet=quiet)
+
+
+def _request(given: dict[str, Any]) -> Request:
+    """Source and target with what is needed to load them, from the command's options."""
+    from gapkit.pipeline.request import Request
+
+    names = ("source", "target", "arch", "surrogate", "device", "precision")
+    return Request(**{name: given[name] for name in names}, reading=common.read_options(given))
+
+
+def _options(given: dict[str, Any]) -> MeasureOptions:
+    """What is measured and how, from the command's options."""
+    from gapkit.pipeline.measure import MeasureOptions
+
+    names = ("split", "embedder", "folds", "bootstrap", "seed", "batch_size")
+    return MeasureOptions(
+        **{name: given[name] for name in names},
+        max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),
+        discrepancies=common.discrepancies(given["discrepancy"]),
+        keep_features=given["cache"],
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,6 @@ from gapkit.errors import OptionError
 
 if TYPE_CHECKING:
     from gapkit.data.load import ReadOptions
-    from gapkit.labels import Task
     from gapkit.results import GapResult
 
 SourceName = Annotated[str, typer.Option(help="vit, timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT or a short name.")]
@@ -22,6 +21,7 @@ TaskName = Annotated[
     Literal["classification", "regression", "multilabel"] | None,
     typer.Option("--task", help="How labels are read; found from them by default."),
 ]
+Column = Annotated[str | None, typer.Option(help="Key or column that holds the samples, where x is called otherwise.")]
 Group = Annotated[str | None, typer.Option(help="Key of the samples that belong together, or none.")]
 SampleRate = Annotated[float | None, typer.Option(help="Of series, in Hz.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -33,17 +33,11 @@ Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples."
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
 
 
-def read_options(labels: str | None, task: Task | None, group: str | None, sample_rate: float | None) -> ReadOptions:
-    """Options of the readers, checked.
-
-    Raises:
-        OptionError: the sample rate is not positive.
-    """
+def read_options(given: dict[str, Any]) -> ReadOptions:
+    """How the target is read, from the options of a command."""
     from gapkit.data.load import ReadOptions
 
-    if sample_rate is not None and not sample_rate > 0:
-        raise OptionError(f"--sample-rate {sample_rate}", expected="a positive number of Hz", remedy="correct it")
-    return ReadOptions(labels=labels, task=task, group=group, sample_rate=sample_rate)
+    return ReadOptions(**{name: given[name] for name in ("labels", "column", "task", "group", "sample_rate")})
 
 
 def count_or_all(text: str, *, option: str) -> int | None:

@@ -7,11 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gapkit.types import Progress as ProgressProtocol
-from gapkit.types import no_progress
-
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from gapkit.types import Progress as ProgressProtocol
 
 PATIENCE_SECONDS = 1.0
 
@@ -55,6 +54,8 @@ def _display() -> Progress:
 @contextmanager
 def console_progress(*, quiet: bool) -> Generator[ProgressProtocol]:
     """A progress for the block; with ``quiet`` one that draws nothing."""
+    from gapkit.types import no_progress
+
     if quiet:
         yield no_progress
         return
