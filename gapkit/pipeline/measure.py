@@ -176,6 +176,7 @@ def conditional_inputs(activations: Activations) -> ConditionalInputs:
         labels=target.y,
         n_classes=target.n_classes,
         groups=target.groups,
+        class_names=tuple(target.class_names or ()),
     )
 
 

@@ -1,0 +1,50 @@
+"""Run the commands whose output the README shows and put the output in its place.
+
+    python examples/refresh_readme.py DATA
+
+A block ``<!-- output of: COMMAND -->`` is followed by what COMMAND prints; ``DATA`` in a command is the folder given.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"(<!-- output of: (?P<command>.+?) -->\n)(?P<shown>.*?)(<!-- end -->)", re.DOTALL)
+REPORT_LINE = re.compile(r"^report .*\n", re.MULTILINE)
+
+
+def printed(command: str, data: str) -> str:
+    """What a command prints, in a folder of its own; the name of the run folder, which is a time, is left out."""
+    arguments = [sys.executable if word == "python" else word for word in shlex.split(command)]
+    if arguments[0] == "gapkit":
+        arguments[:1] = [sys.executable, "-m", "gapkit"]
+    arguments = [word.replace("DATA", data).replace("examples/", f"{README.parent}/examples/") for word in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(arguments, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603
+    return REPORT_LINE.sub("", done.stdout)
+
+
+def block(output: str) -> str:
+    """Output as Markdown: tables as they are, everything else as text."""
+    return output if output.startswith("|") else f"```text\n{output.rstrip()}\n```\n"
+
+
+def main() -> None:
+    """Rewrite the README."""
+    data = str(Path(sys.argv[1]).resolve())
+    text = README.read_text(encoding="utf-8")
+
+    def fresh(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{block(printed(match['command'], data))}\n{match[4]}"
+
+    README.write_text(BLOCK.sub(fresh, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

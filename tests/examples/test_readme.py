@@ -1,0 +1,54 @@
+"""The README's commands print what the README shows, and its Python runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gapkit.arrays import seeded_torch
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"\d+\.\d+|\d+")
+TOLERANCE = 0.03
+"""Another processor rounds differently; a label map near a tie may then be another one."""
+
+
+@pytest.fixture
+def refresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script that fills the README in."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import refresh_readme
+
+    return refresh_readme
+
+
+def test_every_output_block_is_filled_and_needs_no_other_file_than_data(refresh: ModuleType) -> None:
+    blocks = list(refresh.BLOCK.finditer(README))
+    assert len(blocks) == README.count("<!-- output of:") == 3
+    assert all(match["shown"].strip() for match in blocks)
+
+
+def test_outputs_on_bundled_samples_are_what_is_printed_now(refresh: ModuleType) -> None:
+    blocks = [match for match in refresh.BLOCK.finditer(README) if "DATA" not in match["command"]]
+    assert len(blocks) == 2
+    for match in blocks:
+        now = refresh.block(refresh.printed(match["command"], ""))
+        assert NUMBER.sub("#", now).split() == NUMBER.sub("#", match["shown"]).split()
+        shown = [float(number) for number in NUMBER.findall(match["shown"])]
+        assert [float(number) for number in NUMBER.findall(now)] == pytest.approx(shown, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with seeded_torch(2):
+        exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+
+
+def test_both_commands_stand_in_the_readme_and_ci_calls_the_second() -> None:
+    assert "pip install . && gapkit measure --source vit --target sample:digits" in README
+    assert 'pip install -e ".[test]" && pytest' in README
