@@ -46,11 +46,9 @@ class Frame:
     def normalise(self, pictures: Tensor) -> Tensor:
         """Pictures (B, c, H, W) in [0, 1] to (B, C, H, W) with the source's colours, mean and standard deviation."""
         pictures = match_channels(pictures, self.channels)
-        if self.mean:
-            pictures = pictures - torch.tensor(self.mean, dtype=torch.float32).view(-1, 1, 1)
-        if self.std:
-            pictures = pictures / torch.tensor(self.std, dtype=torch.float32).view(-1, 1, 1)
-        return pictures
+        mean = torch.tensor(self.mean or (0.0,), dtype=torch.float32).view(-1, 1, 1)
+        std = torch.tensor(self.std or (1.0,), dtype=torch.float32).view(-1, 1, 1)
+        return (pictures - mean).div_(std)
 
     def words(self, channels: int) -> str:
         """What ``normalise`` does to pictures with so many channels."""
