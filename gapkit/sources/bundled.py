@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gapkit.arrays import seeded_torch
 from gapkit.errors import GapkitError, SourceError
 from gapkit.sources.checkpoint import (
     UNREADABLE,
@@ -180,7 +181,8 @@ def load_bundled_file(path: Path, *, name: str) -> BundledAdapter:
     _check_there(path)
     metadata, state = _read(path)
     bias = state.get("head.bias")
-    module = BundledViT(_config(metadata, None if bias is None else len(bias)))
+    with seeded_torch(0):  # every one of its random weights is replaced
+        module = BundledViT(_config(metadata, None if bias is None else len(bias)))
     load_weights(module, state, path=path, arch="vit")
     n_classes = module.config.n_classes
     return BundledAdapter(
@@ -226,7 +228,7 @@ def _config(metadata: dict[str, str], n_classes: int | None) -> BundledConfig:
 def _read_surrogate(path: Path, class_names: Sequence[str]) -> Target:
     """The held-out images (n, 28, 28) with codes into the head's class names."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             x, y = archive["x"], archive["y"]
         return Target(x, y.astype(np.int64), class_names=class_names, name="surrogate of vit")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, GapkitError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +66,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         if is_safetensors(path):
             return read_safetensors(path)[1]
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # tried all the same
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
     except OSError as error:

@@ -257,9 +257,11 @@ def _input(model: Any) -> InputSpec:
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(model)
+    channels, *size = config["input_size"]
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None) or size  # as built, not as pretrained
     return InputSpec(
         kind="image",
-        shape=tuple(int(size) for size in config["input_size"]),
+        shape=(int(channels), *(int(edge) for edge in size)),
         mean=tuple(float(value) for value in config["mean"]),
         std=tuple(float(value) for value in config["std"]),
     )

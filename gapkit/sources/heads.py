@@ -83,7 +83,7 @@ def _surrogate_labels(surrogate: Activations, width: int) -> Labels:
 
 
 def probe_logits(
-    known: Features, labels: Labels, features: Features, *, groups: Labels | None = None, seed: int = 0
+    known: Features, labels: Labels, features: Floats, *, groups: Labels | None = None, seed: int = 0
 ) -> tuple[Floats, list[int]]:
     """Logits of a multinomial logistic regression that was fitted on other samples.
 
