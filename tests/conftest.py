@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import ipaddress
 import os
 import socket
@@ -61,9 +62,9 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _says_shape(hint: Any) -> bool:
     """Whether an annotation is, or has in it, an array of jaxtyping."""
-    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
-        return True
-    return any(_says_shape(part) for part in typing.get_args(hint))
+    if parts := typing.get_args(hint):
+        return any(_says_shape(part) for part in parts)
+    return inspect.isclass(hint) and issubclass(hint, jaxtyping.AbstractArray)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
