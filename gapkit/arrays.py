@@ -12,34 +12,36 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from gapkit.errors import DataError
 
-Array = npt.NDArray[Any]
+# Spelled out, because numpy.typing.NDArray is no class from numpy 2.5 on, and jaxtyping needs one.
+AnyShape = tuple[Any, ...]
+
+Array = np.ndarray[AnyShape, np.dtype[Any]]
 """Any array."""
-Floats = Float64[npt.NDArray[np.float64], "..."]
+Floats = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "..."]
 """Float64 of any shape."""
-Samples = Shaped[npt.NDArray[Any], "n ..."]
+Samples = Shaped[np.ndarray[AnyShape, np.dtype[Any]], "n ..."]
 """Target inputs, first axis the samples."""
-Features = Float64[npt.NDArray[np.float64], "n d"]
+Features = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "n d"]
 """Float64 features."""
-StoredFeatures = Float32[npt.NDArray[np.float32], "n d"]
+StoredFeatures = Float32[np.ndarray[AnyShape, np.dtype[np.float32]], "n d"]
 """Features as they are stored: float32, possibly a memory map."""
-Probabilities = Float64[npt.NDArray[np.float64], "n s"]
+Probabilities = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "n s"]
 """Source conditional p: rows sum to 1."""
-LogProbabilities = Float64[npt.NDArray[np.float64], "n s"]
+LogProbabilities = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "n s"]
 """log p, from a float64 log-softmax."""
-TargetProbabilities = Float64[npt.NDArray[np.float64], "n t"]
+TargetProbabilities = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "n t"]
 """Mapped conditional q: rows sum to 1."""
-Labels = Int64[npt.NDArray[np.int64], " n"]
+Labels = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " n"]
 """Class codes 0 .. K-1."""
-PerSample = Float64[npt.NDArray[np.float64], " n"]
+PerSample = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], " n"]
 """One number for each sample, such as a loss."""
-Indices = Int64[npt.NDArray[np.int64], " k"]
+Indices = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " k"]
 """Positions in the sample axis."""
-Mask = Bool[npt.NDArray[np.bool_], " n"]
+Mask = Bool[np.ndarray[AnyShape, np.dtype[np.bool_]], " n"]
 """A choice of samples."""
 
 
