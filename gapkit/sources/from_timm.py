@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -18,7 +17,7 @@ from gapkit.sources.cut import Cut, generic_names
 from gapkit.sources.from_module import probe_batch
 from gapkit.sources.hub import WEIGHT_FILES, fetch_file, probe
 from gapkit.sources.linear_head import WholeCut, check_exact, find_head
-from gapkit.sources.timm_names import check_timm_name, maybe_cached
+from gapkit.sources.timm_names import check_timm_name, distinct, maybe_cached
 from gapkit.types import InputSpec, TokenSpec
 
 ANY_REPOSITORY = "timm/resnet50.a1_in1k"
@@ -254,7 +253,7 @@ def _build(name: str, state: dict[str, Tensor], *, from_folder: bool) -> nn.Modu
 
 def _input(model: Any) -> InputSpec:
     """Size, mean and standard deviation from the model's own configuration."""
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     config = resolve_model_data_config(model)
     channels, *size = config["input_size"]
@@ -285,7 +284,7 @@ def _grid(count: int) -> tuple[int, int]:
 
 def _class_names(model: Any) -> tuple[str, ...] | None:
     """ImageNet's names where the model has as many classes as one of its sets; None for a headless model."""
-    from timm.data import ImageNetInfo, infer_imagenet_subset
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     count = int(model.num_classes or 0)
     if count < 2:
@@ -293,15 +292,9 @@ def _class_names(model: Any) -> tuple[str, ...] | None:
     config = model.pretrained_cfg
     labels = config.get("label_names")
     if isinstance(labels, list | tuple) and len(labels) == count:
-        return _distinct([str(label) for label in labels], [str(k) for k in range(count)])
+        return distinct([str(label) for label in labels], [str(k) for k in range(count)])
     subset = infer_imagenet_subset(model)
     if subset is None:
         return generic_names(count)
     info = ImageNetInfo(subset)
-    return _distinct(info.label_descriptions(), info.label_names())
-
-
-def _distinct(names: Any, marks: Any) -> tuple[str, ...]:
-    """Names, with a mark behind those that several classes have (ImageNet has two cranes)."""
-    counts = Counter(names)
-    return tuple(f"{name} ({mark})" if counts[name] > 1 else name for name, mark in zip(names, marks, strict=True))
+    return distinct(info.label_descriptions(), info.label_names())

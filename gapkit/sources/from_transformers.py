@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,15 @@ def _load(folder: Path, state: dict[str, Tensor], *, path: Path, title: str, len
     return adapt_transformers(model, folder, title=title)
 
 
+def _library() -> Any:
+    """Transformers, imported when it is needed and untyped: it makes most of its names when they are asked for."""
+    return import_module("transformers")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar and no report of transformers: what it has to say is in the errors."""
-    from transformers.utils import logging
-
+    logging: Any = import_module("transformers.utils.logging")
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -138,8 +143,7 @@ def _quiet() -> Iterator[None]:
 
 def _architecture(folder: Path, title: str) -> tuple[Any, Any]:
     """The class of the model, bare unless the configuration names a classification model, and the configuration."""
-    import transformers
-
+    transformers = _library()
     named = read_config(folder, title=title).get("architectures") or [""]
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -184,8 +188,7 @@ def _tokenizer(folder: Path) -> Any | None:
     """The tokenizer of a folder, None where it has none."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")):
         return None
-    import transformers
-
+    transformers = _library()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except CONFIG_ERRORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ PROTOTYPES_PER_CLASS = 4
 SAMPLES_PER_PROTOTYPE = 10
 CLASSES_OF_A_QUANTITY = 10
 """Stands in for K_t where the target is a quantity: as many as it gets bins."""
+STARTS = 4
+"""Of k-means; the best one is kept."""
 SMALLEST_VARIANCE = 1e-12
 """Where all samples lie on their prototypes: logits stay finite."""
 
@@ -106,7 +109,7 @@ def probe_logits(
     kept = draw(len(known), seed)
     known, labels = known[kept], labels[kept]
     scaler = StandardScaler().fit(known)
-    known, features = scaler.transform(known), scaler.transform(features)
+    known, features = np.asarray(scaler.transform(known)), np.asarray(scaler.transform(features))
     held_out = inner_folds(labels, groups=None if groups is None else groups[kept], seed=seed) == 0
     penalty = _choose_penalty(known, labels, held_out)
     model = LogisticRegression(C=penalty, max_iter=2000).fit(known, labels)
@@ -161,10 +164,11 @@ def prototype_logits(features: Features, count: int, *, seed: int = 0) -> Floats
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
 
-    features = StandardScaler().fit_transform(features)
+    features = np.asarray(StandardScaler().fit_transform(features))
     fitted = features[draw(len(features), seed)]
     count = min(count, len(np.unique(fitted, axis=0)))
-    model = KMeans(n_clusters=count, n_init=4, random_state=seed).fit(fitted)
+    starts: Any = STARTS  # scikit-learn's own annotation allows only "auto"
+    model = KMeans(n_clusters=count, n_init=starts, random_state=seed).fit(fitted)
     within = fitted - model.cluster_centers_[model.labels_]
     return -(model.transform(features) ** 2) / (2 * matched_variance(within))
 

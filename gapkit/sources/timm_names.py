@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,3 +51,14 @@ def maybe_cached(name: str) -> bool:
 
     pattern = f"models--*--{name}" + ("" if "." in name else ".*")
     return next(Path(constants.HF_HUB_CACHE).glob(pattern), None) is not None
+
+
+def distinct(names: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
+    """Class names, with a mark behind those that several classes have (ImageNet has two cranes).
+
+    Example:
+        >>> distinct(["crane", "quail", "crane"], ["a", "b", "c"])
+        ('crane (a)', 'quail', 'crane (c)')
+    """
+    counts = Counter(names)
+    return tuple(f"{name} ({mark})" if counts[name] > 1 else name for name, mark in zip(names, marks, strict=True))

@@ -112,7 +112,7 @@ class TextCut(TransformersCut):
         if real is None:
             return self.model(inputs_embeds=tokens)
         extra: dict[str, Any] = {}
-        embeddings = getattr(self.base, "embeddings", None)
+        embeddings: Any = getattr(self.base, "embeddings", None)
         if hasattr(embeddings, "create_position_ids_from_input_ids"):
             counted = (real.cumsum(dim=1) * real).long()
             extra["position_ids"] = counted + embeddings.padding_idx
