@@ -46,8 +46,8 @@ def nearest(name: str, candidates: Iterable[str], *, count: int = 3) -> str:
     """The candidates spelled most like ``name``, quoted and joined; empty where none is near.
 
     Example:
-        >>> nearest("blocks.O", ["blocks.0", "blocks.1", "norm"])
-        "'blocks.0', 'blocks.1'"
+        >>> nearest("resise", ["resize", "fold"])
+        "'resize'"
     """
     known = {candidate.lower(): candidate for candidate in candidates}
     close = get_close_matches(name.lower(), known, n=count, cutoff=0.5)
