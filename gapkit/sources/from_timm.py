@@ -15,13 +15,10 @@ from gapkit.errors import SourceError
 from gapkit.sources.checkpoint import UNREADABLE, first_line, load_weights, read_checkpoint, unreadable
 from gapkit.sources.cut import Cut, generic_names
 from gapkit.sources.from_module import probe_batch
-from gapkit.sources.hub import WEIGHT_FILES, fetch_file, probe
+from gapkit.sources.hub import WEIGHT_FILES, fetch_file
 from gapkit.sources.linear_head import WholeCut, check_exact, find_head
-from gapkit.sources.timm_names import check_timm_name, distinct, maybe_cached
+from gapkit.sources.timm_names import check_timm_name, distinct
 from gapkit.types import InputSpec, TokenSpec
-
-ANY_REPOSITORY = "timm/resnet50.a1_in1k"
-"""Asked for where only timm, once imported, knows the repository of a model."""
 
 
 @dataclass(kw_only=True)
@@ -104,11 +101,6 @@ def load_timm(name: str, *, title: str) -> Cut:
     """
     if (Path(name) / "config.json").is_file():
         return load_timm_folder(Path(name), title=title)
-    check_timm_name(name, title=title)
-    if not maybe_cached(name):
-        # timm takes seconds to import: without a network, the answer should not have to wait for it.
-        download = f"timm.create_model({name!r}, pretrained=True)"
-        probe(f"timm/{name}" if "." in name else ANY_REPOSITORY, name=title, download=download)
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -297,4 +289,5 @@ def _class_names(model: Any) -> tuple[str, ...] | None:
     if subset is None:
         return generic_names(count)
     info = ImageNetInfo(subset)
-    return distinct(info.label_descriptions(), info.label_names())
+    labels = info.label_names()
+    return distinct([info.label_name_to_description(label) for label in labels], labels)

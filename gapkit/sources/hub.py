@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from gapkit.errors import SourceError, nearest
 
-PROBE_SECONDS = 2.5
+PROBE_SECONDS = 2.0
 """The probe ends by then, whatever name server or proxy it waits for."""
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 FOLDER_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")

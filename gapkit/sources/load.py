@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gapkit.arrays import seeded_torch
 from gapkit.errors import OptionError, SourceError
-from gapkit.sources.bundled import load_bundled, load_bundled_file
-from gapkit.sources.checkpoint import check_file
-from gapkit.sources.cut import Cut
 from gapkit.sources.folders import is_timm_folder, read_config
-from gapkit.sources.hub import check_repository, fetch_folder
+from gapkit.sources.hub import cached_folder, check_repository, fetch_folder, probe
 from gapkit.sources.short_names import BUNDLED, Prefix, resolve
-from gapkit.sources.source import Source, choose_device
-from gapkit.types import Target
+from gapkit.sources.timm_names import reach_timm
+
+if TYPE_CHECKING:
+    from gapkit.sources.cut import Cut
+    from gapkit.sources.source import Source
+    from gapkit.types import Target
 
 
 def load_source(
@@ -46,6 +48,9 @@ def load_source(
             expected="an architecture for file: checkpoints only",
             remedy="leave --arch out",
         )
+    _reach(kind, rest, name)  # before torch, which takes seconds to import
+    from gapkit.sources.source import Source, choose_device
+
     choose_device(device)  # before a model is downloaded for it
     with seeded_torch(0):  # modules are built with random weights before the trained ones are read into them
         adapter = _adapter(kind, rest, name, arch)
@@ -54,9 +59,21 @@ def load_source(
     return Source(adapter, device=device, precision=precision)
 
 
+def _reach(kind: Prefix, rest: str, name: str) -> None:
+    """Refuse a hub source that is neither here nor within reach."""
+    if kind == "timm" and not (Path(rest) / "config.json").is_file():
+        reach_timm(rest, title=name)
+    if kind == "hf" and not Path(rest).expanduser().is_dir():
+        check_repository(rest, name=name)
+        if cached_folder(rest) is None:
+            probe(rest, name=name)
+
+
 def _adapter(kind: Prefix, rest: str, name: str, arch: str | None) -> Cut:
     """The cut model for each kind of name; timm and transformers are imported when they are needed."""
     if kind == "bundled":
+        from gapkit.sources.bundled import load_bundled
+
         return load_bundled()
     if kind == "timm":
         from gapkit.sources.from_timm import load_timm
@@ -70,10 +87,7 @@ def _adapter(kind: Prefix, rest: str, name: str, arch: str | None) -> Cut:
 def _load_hub(rest: str, name: str) -> Cut:
     """A folder, or a repository of the hub; whether it is timm's or transformers' shows in its configuration."""
     folder = Path(rest).expanduser()
-    if not folder.is_dir():
-        check_repository(rest, name=name)
-        folder = fetch_folder(rest, name=name)
-    return _load_folder(folder, name)
+    return _load_folder(folder if folder.is_dir() else fetch_folder(rest, name=name), name)
 
 
 def _load_folder(folder: Path, name: str) -> Cut:
@@ -92,6 +106,8 @@ def _load_file(path: Path, name: str, arch: str | None) -> Cut:
     """A checkpoint of a given architecture; a folder with a configuration needs none."""
     if path.is_dir() and arch is None:
         return _load_folder(path, name)
+    from gapkit.sources.checkpoint import check_file
+
     check_file(path, name=name)
     if arch is None:
         raise SourceError(
@@ -100,6 +116,8 @@ def _load_file(path: Path, name: str, arch: str | None) -> Cut:
             remedy="add --arch, such as --arch resnet50",
         )
     if arch == BUNDLED:
+        from gapkit.sources.bundled import load_bundled_file
+
         return load_bundled_file(path, name=name)
     if (Path(arch) / "config.json").is_file() and not is_timm_folder(Path(arch)):
         from gapkit.sources.from_transformers import load_transformers_file

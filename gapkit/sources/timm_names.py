@@ -9,9 +9,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gapkit.errors import SourceError, nearest
-from gapkit.sources.hub import WEIGHT_FILES, cached_file
+from gapkit.sources.hub import WEIGHT_FILES, cached_file, probe
 
 ENTRY_POINT = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
+
+
+ANY_REPOSITORY = "timm/resnet50.a1_in1k"
+"""Asked for where only timm, once imported, knows the repository of a model."""
+
+
+def reach_timm(name: str, *, title: str) -> None:
+    """Refuse a model that timm does not have, or that is neither in the cache nor within reach.
+
+    Raises:
+        SourceError: says which of the two.
+    """
+    check_timm_name(name, title=title)
+    if not maybe_cached(name):
+        download = f"timm.create_model({name!r}, pretrained=True)"
+        probe(f"timm/{name}" if "." in name else ANY_REPOSITORY, name=title, download=download)
 
 
 def check_timm_name(name: str, *, title: str) -> None:

@@ -99,11 +99,11 @@ def test_short_names_stand_for_models_that_there_are() -> None:
     check_timm_name("resnet50.any_tag", title="timm:resnet50")
 
 
-def test_arch_is_for_checkpoints_and_devices_are_checked_first() -> None:
+def test_arch_is_for_checkpoints_and_devices_are_checked() -> None:
     with pytest.raises(OptionError, match="architecture 'resnet50' for source 'vit'"):
         gk.load_source("vit", arch="resnet50")
     with pytest.raises(OptionError, match="--device auto"):
-        gk.load_source("hf:nobody/nothing", device="cuda:99")
+        gk.load_source("vit", device="cuda:99")
     with pytest.raises(OptionError, match="precision 'fp64'"):
         gk.load_source("vit", device="cpu", precision="fp64")
 
@@ -364,6 +364,21 @@ def test_cached_models_load_and_are_listed_without_a_network(tmp_path: Path, mon
     assert tagged.weights_hash == gk.load_source("timm:test_resnet", device="cpu").weights_hash
     cached = {listing.name for listing in list_sources() if listing.cached}
     assert cached == {"vit", "hf:somebody/small-bert", "timm:test_resnet.r160_in1k"}
+
+
+@pytest.mark.parametrize("name", ["hf:nobody/nothing", "timm:resnet50", "timm:resnet5", "vitt"])
+def test_what_is_out_of_reach_is_said_before_torch_is_imported(name: str) -> None:
+    script = f"""
+        import sys
+        import gapkit as gk
+        try:
+            gk.load_source({name!r})
+        except gk.SourceError:
+            assert not {{"torch", "timm", "transformers"}} & set(sys.modules)
+        else:
+            raise AssertionError
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
 
 
 def test_the_listing_needs_no_torch() -> None:
