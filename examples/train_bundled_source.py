@@ -37,7 +37,7 @@ TOKENS = 64
 class Recipe:
     """Every choice of the training run; written into the model card."""
 
-    epochs: float = 18.0
+    epochs: float = 14.0
     batches: tuple[int, int, int] = (96, 20, 12)
     muon_rate: float = 0.02
     adamw_rate: float = 2e-3
