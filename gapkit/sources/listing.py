@@ -64,11 +64,11 @@ def _others(known: set[str]) -> list[SourceListing]:
 
 def cached_models() -> list[str]:
     """Repositories of models that the local hub cache holds, whole or in part."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        cache: HFCacheInfo = scan_cache_dir()
+        cache: HFCacheInfo = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
         return []
     return [repository.repo_id for repository in cache.repos if repository.repo_type == "model"]
