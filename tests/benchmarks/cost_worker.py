@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor
 
@@ -43,6 +42,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main(pairs: int) -> list[float]:
     """Ratios of capture to bare forward pass, over the same samples in the same batches."""
+    import timm
+
     with seeded_torch(0):
         module = timm.create_model("vit_tiny_patch16_224", img_size=SIDE)
     source = Source.from_module(module, input=InputSpec(kind="image", shape=(3, SIDE, SIDE)), device="cpu")

@@ -21,7 +21,7 @@ PAIRS, LIMIT, MIB = 32, 1.03, 1 << 20
 
 
 def run(worker: Path, *arguments: str) -> dict[str, Any]:
-    """What a worker says; in a process of its own, so that nothing else is measured, neither memory nor shape checks."""
+    """What a worker says; in a process of its own, so that neither other memory nor shape checks are measured."""
     done = subprocess.run(
         [sys.executable, str(worker), *arguments],
         capture_output=True,
