@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gapkit.embedders import choose, fit
-from gapkit.embedders.choice import Choice
 from gapkit.errors import OptionError, did_you_mean
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.pipeline.selection import select
@@ -24,6 +22,7 @@ from gapkit.results import GapResult
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
 
 if TYPE_CHECKING:
+    from gapkit.embedders import Choice
     from gapkit.pipeline.request import Request
     from gapkit.sources.source import Source
 
@@ -135,6 +134,9 @@ def choose_embedder(
     source: Source, target: Target, given: Embedder | None, options: MeasureOptions
 ) -> tuple[Choice, Embedder]:
     """The embedder with the reason for it; a fixed one takes its statistics from the target's train split."""
+    # Imported here: a mistyped source name should not have to wait for torch.
+    from gapkit.embedders import Choice, choose, fit
+
     if given is not None:
         return Choice(name=given.name, reason="given"), given
     choice = choose(target, source.input, source.token, name=options.embedder)
@@ -157,6 +159,7 @@ def run_source(
     activations = extract(source, target, embedder, capture, progress)
     if source.class_names is not None:
         return activations
+    from gapkit.embedders import choose, fit
     from gapkit.sources.heads import complete_head
 
     known = None
