@@ -92,10 +92,7 @@ def options(cache: FeatureCache | None, **fields: Any) -> CaptureOptions:
 
 def sizes(source: Source) -> list[int]:
     """Samples of the forward passes since the last call."""
-    module = source.module
-    assert isinstance(module, Counting)
-    found = list(module.sizes)
-    module.sizes.clear()
+    found, source.module.sizes = source.module.sizes, []
     return found
 
 
@@ -167,9 +164,8 @@ def test_whatever_changes_the_features_changes_the_entry(source: Source, data: T
         assert len(cache.list()) == number
         plain, again = (extract(model, samples, embedder, each) for each in (replace(chosen, cache=None), chosen))
         assert content(found) == content(plain) == content(again)
-    trained = source.module
     with torch.no_grad():
-        trained.get_submodule("first").bias.add_(1)
+        source.module.get_submodule("first").bias.add_(1)
     extract(source, data, Scaled(), options(cache))
     assert len(cache.list()) == len(captures) + 1
     assert sizes(source)
@@ -193,25 +189,6 @@ def test_interrupted_capture_goes_on_at_the_same_batches(
     resumed = extract(source, data, Scaled(), options(cache))
     assert sizes(source) == [4, 4, 4, 4, 4, 2][batches:]
     assert content(resumed) == whole
-
-
-def test_checkpoints_are_made_in_time_and_at_an_interrupt(source: Source, data: Target, tmp_path: Path) -> None:
-    slow = FeatureCache(tmp_path, checkpoint_seconds=3600)
-    seen: list[bool] = []
-
-    def watch(task: str, done: int, total: int) -> None:
-        seen.append(any(tmp_path.glob("*.partial/entry.json")))
-        if done == 12:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        extract(source, data, Scaled(), options(slow), watch)
-    assert seen == [False, False, False]
-    assert slow.list()[0].done == 12
-    eager = FeatureCache(tmp_path, checkpoint_seconds=0)
-    with pytest.raises(ZeroDivisionError):
-        extract(source, make_data(1), Scaled(), options(eager), watch)
-    assert seen[3:] == [True, True, True]
 
 
 def test_batch_size_that_was_halved_stays_so_after_an_interrupt(

@@ -17,9 +17,8 @@ from gapkit.arrays import Array, StoredFeatures, digest, generator
 from gapkit.errors import OptionError, StorageError
 from gapkit.sources import journal as journals
 from gapkit.sources import rows as files
-from gapkit.sources.cache import FeatureCache, default_directory
+from gapkit.sources.cache import FeatureCache
 from gapkit.sources.journal import About, Journal
-from gapkit.sources.locks import FileLock
 from gapkit.sources.rows import Layout
 
 N, BATCH = 12, 3
@@ -253,50 +252,26 @@ def test_clear_touches_nothing_that_is_not_its_own(cache: FeatureCache) -> None:
     assert cache.size() == 0
 
 
-def test_locks_are_shared_by_readers_and_held_alone_by_a_writer(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    first, second = FileLock.acquire(path, shared=True), FileLock.acquire(path, shared=True)
-    assert first is not None
-    assert second is not None
-    assert FileLock.acquire(path) is None
-    first.release()
-    first.release()
-    assert FileLock.acquire(path) is None
-    del second
-    writer = FileLock.acquire(path)
-    assert writer is not None
-    assert FileLock.acquire(path, shared=True) is None
-    writer.share()
-    assert FileLock.acquire(path, shared=True) is not None
+@pytest.mark.parametrize(("seconds", "checkpoints"), [(0, 5), (3600, 1)])
+def test_rows_are_on_the_disk_before_the_journal_says_so(
+    seconds: float, checkpoints: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int | str] = []
 
+    def journalled(folder: Path, journal: Journal) -> None:
+        done.append(journal.done)
+        journals.write_journal(folder, journal)
 
-def test_lock_on_a_file_that_was_deleted_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, real = tmp_path / "lock", os.open
-    held = FileLock.acquire(path)
-    assert held is not None
-    opened: list[int] = []
+    def synced(store: files.RowFiles) -> None:
+        done.append("synced")
 
-    def open_then_deleted(*given: Any, **named: Any) -> int:
-        descriptor = real(*given, **named)
-        if not opened:
-            held.unlink()
-            held.release()
-        opened.append(descriptor)
-        return descriptor
-
-    monkeypatch.setattr(os, "open", open_then_deleted)
-    again = FileLock.acquire(path)
-    assert again is not None
-    assert len(opened) == 2
-    assert path.exists()
-    assert FileLock.acquire(path) is None
-
-
-def test_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GAPKIT_CACHE", "/somewhere/own")
-    assert default_directory() == FeatureCache().directory == Path("/somewhere/own")
-    monkeypatch.delenv("GAPKIT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/else")
-    assert default_directory() == Path("/somewhere/else/gapkit")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_directory() == Path.home() / ".cache" / "gapkit"
+    monkeypatch.setattr(files.RowFiles, "sync", synced)
+    monkeypatch.setattr("gapkit.sources.entry.write_journal", journalled)
+    cache = FeatureCache(tmp_path, checkpoint_seconds=seconds)
+    write(cache, "a")
+    assert done[::2] == ["synced"] * checkpoints
+    assert done[1::2] == [3, 6, 9, 12, 12][-checkpoints:]
+    done.clear()
+    interrupt(cache, "b", stop=6)  # ends with a checkpoint, however long ago the last one was
+    assert done[-2:] == ["synced", 6]
+    assert cache.list()[0].done == 6
