@@ -58,9 +58,8 @@ def row_line(row: Misalignment) -> str:
     interval = "" if row.interval is None else f"{row.interval[0]:.2f} - {row.interval[1]:.2f}"
     in_sample = "" if row.in_sample is None else f"{row.in_sample:.3f}"
     status = "" if row.status == "ok" else f"  {row.status}: {row.reason}"
-    return (
-        f"  {row.label_map:<{FAMILY_WIDTH}}{row.normalised:<38.2f}{interval:<17}{row.value:<12.3f}{in_sample}{status}"
-    )
+    numbers = f"{row.normalised:<38.2f}{interval:<17}{row.value:<12.3f}{in_sample}"
+    return f"  {row.label_map:<{FAMILY_WIDTH}}{numbers}{status}".rstrip()
 
 
 def columns(rows: Sequence[Sequence[str]], *, gap: int = 2) -> str:
