@@ -137,6 +137,8 @@ def kill(folder: Path, number: signal.Signals, delay: float) -> dict[str, object
 
 def main(root: Path, count: int) -> None:
     """Every signal at ``count`` seeded times, each in a cache of its own; one cache is interrupted three times."""
+    # A process that was started in the background ignores interrupts, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     whole, _ = in_child(root / "whole")
     say({"case": "whole", "bits": whole})
     for number in (signal.SIGKILL, signal.SIGINT):
