@@ -76,6 +76,21 @@ def test_rows_of_another_width_are_refused() -> None:
         extract(of(module), Target(x, np.arange(11) % 3), AsTensor(), CaptureOptions(batch_size=4))
 
 
+def test_layer_that_does_not_run_in_every_batch_is_refused() -> None:
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x if (x[:, 0, 0] == 9).any() else self.layer(x)).mean(1)[:, :2]
+
+    x = target().x.copy()
+    x[4, 0, 0] = 9
+    with pytest.raises(SourceError, match=r"gives \{'features': 2, 'logits': 0\} columns for the samples before 8"):
+        extract(of(Sometimes()), Target(x, np.arange(11) % 3), AsTensor(), CaptureOptions(layers=("*",), batch_size=4))
+
+
 def test_precision_is_that_of_the_source_alone() -> None:
     seen: list[tuple[str, bool]] = []
 
