@@ -65,7 +65,9 @@ def test_killed_capture_goes_on_bit_for_bit(name: str, index: int, cases: list[C
 
 def test_signals_come_at_different_times(cases: list[Case]) -> None:
     for name in ("SIGKILL", "SIGINT"):
-        assert len({one(cases, name, index)["done"][0] for index in range(COUNT)}) > COUNT // 2
+        found = [one(cases, name, index) for index in range(COUNT)]
+        assert len({case["delay"] for case in found}) == COUNT
+        assert len({case["done"][0] for case in found}) > 1  # how many depends on how busy the machine is
 
 
 def test_capture_that_is_killed_again_and_again_ends(cases: list[Case]) -> None:
