@@ -112,7 +112,9 @@ class GapResult:
         source: the source as it was used.
         target: the target as it was used, with the embedder.
         misalignment: one entry for each label-map family and discrepancy.
-        label_maps: each family refitted on all samples used, with temperature, eps and the agreement of the folds.
+        label_maps: lines of each family refitted on all samples used: target and source class, agreement (the share of
+            folds whose own map has the line) and, of a channel, mass.
+        label_map_fits: their temperature and eps, and the evidence of convergence that the family has.
         notes: what the reader, the embedder and the estimators said, in words.
         provenance: versions, seed, hashes, options.
     """
@@ -122,7 +124,8 @@ class GapResult:
     source: SourceSummary
     target: TargetSummary
     misalignment: tuple[Misalignment, ...]
-    label_maps: dict[str, Any]
+    label_maps: dict[str, list[dict[str, Any]]]
+    label_map_fits: dict[str, dict[str, Any]]
     notes: tuple[str, ...] = ()
     provenance: Provenance = field(repr=False)
 
@@ -161,6 +164,7 @@ class GapResult:
                 target=TargetSummary(**content["target"] | {"shape": tuple(content["target"]["shape"])}),
                 misalignment=tuple(_misalignment(row) for row in content["misalignment"]),
                 label_maps=content["label_maps"],
+                label_map_fits=content["label_map_fits"],
                 notes=tuple(content["notes"]),
                 provenance=Provenance(**content["provenance"]),
             )

@@ -12,6 +12,7 @@ from gapkit.errors import OptionError, did_you_mean
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
+    label_map_fits,
     name_label_maps,
     overlap,
     provenance,
@@ -119,6 +120,7 @@ def measure(
         target=summarise_target(activations, choice, options),
         misalignment=gap.rows,
         label_maps=name_label_maps(gap, activations),
+        label_map_fits=label_map_fits(gap),
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         provenance=provenance(source, used, options, seconds=time.monotonic() - started),
     )

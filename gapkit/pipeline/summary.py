@@ -13,7 +13,6 @@ from gapkit.results import Provenance, SourceSummary, TargetSummary, library_ver
 if TYPE_CHECKING:
     from gapkit.embedders.choice import Choice
     from gapkit.gap.conditional import MisalignmentResult
-    from gapkit.gap.inputs import RefittedMap
     from gapkit.pipeline.measure import MeasureOptions
     from gapkit.sources.source import Source
     from gapkit.types import Activations, Target
@@ -79,23 +78,24 @@ def overlap(source: Source, target: Target) -> tuple[str, ...]:
     )
 
 
-def name_label_maps(gap: MisalignmentResult, activations: Activations) -> dict[str, Any]:
-    """The refitted label maps with class names instead of codes."""
-    return {name: _name_map(fitted, activations) for name, fitted in gap.label_maps.items()}
-
-
-def _name_map(fitted: RefittedMap, activations: Activations) -> dict[str, Any]:
-    """One refitted map: its lines, temperature and eps, and the evidence of convergence that its family has."""
-    targets = activations.target.class_names or ()
-    entries = [
-        {"target": targets[entry.target], "source": activations.source_classes[entry.source]}
-        | ({} if entry.mass is None else {"mass": entry.mass})
-        | {"agreement": entry.agreement}
-        for entry in fitted.entries
-    ]
-    evidence = {
-        key: getattr(fitted, key)
-        for key in ("optimal", "pseudo_count", "gap", "iterations")
-        if getattr(fitted, key) is not None
+def name_label_maps(gap: MisalignmentResult, activations: Activations) -> dict[str, list[dict[str, Any]]]:
+    """The lines of the refitted label maps, with class names instead of codes."""
+    targets, sources = activations.target.class_names or (), activations.source_classes
+    return {
+        name: [
+            {"target": targets[entry.target], "source": sources[entry.source]}
+            | ({} if entry.mass is None else {"mass": entry.mass})
+            | {"agreement": entry.agreement}
+            for entry in fitted.entries
+        ]
+        for name, fitted in gap.label_maps.items()
     }
-    return {"temperature": fitted.temperature, "eps": fitted.eps, **evidence, "entries": entries}
+
+
+def label_map_fits(gap: MisalignmentResult) -> dict[str, dict[str, Any]]:
+    """Temperature and eps of the refitted label maps, and the evidence of convergence that their family has."""
+    keys = ("temperature", "eps", "optimal", "pseudo_count", "gap", "iterations")
+    return {
+        name: {key: getattr(fitted, key) for key in keys if getattr(fitted, key) is not None}
+        for name, fitted in gap.label_maps.items()
+    }

@@ -28,7 +28,7 @@ def refresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_every_output_block_is_filled_and_needs_no_other_file_than_data(refresh: ModuleType) -> None:
     blocks = list(refresh.BLOCK.finditer(README))
-    assert len(blocks) == README.count("<!-- output of:") == 3
+    assert len(blocks) == README.count("<!-- output of:") == 4
     assert all(match["shown"].strip() for match in blocks)
 
 
@@ -52,3 +52,11 @@ def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_both_commands_stand_in_the_readme_and_ci_calls_the_second() -> None:
     assert "pip install . && gapkit measure --source vit --target sample:digits" in README
     assert 'pip install -e ".[test]" && pytest' in README
+
+
+def test_table_script_measures_each_target_with_its_split(refresh: ModuleType) -> None:
+    output = refresh.printed("python examples/measure_table.py sample:digits sample:digits:all", "")
+    title, _, *rows = output.splitlines()
+    assert title.split("|")[-2].strip() == "linear"
+    assert rows[0] == rows[1]
+    assert rows[0].startswith("| sample:digits | 1797 (all) | 10 | - | resize |")

@@ -57,13 +57,13 @@ def embedder_for(source: Source) -> Embedder:
 def test_label_maps_name_both_sides_and_say_how_well_folds_agree() -> None:
     options = gk.MeasureOptions(max_samples=300, bootstrap=100, keep_features=False)
     result = gk.measure(gk.load_source("vit", device="cpu"), gk.load_target("sample:digits"), options=options)
-    injection = result.label_maps["injection"]
-    assert [entry["target"] for entry in injection["entries"]] == [str(digit) for digit in range(10)]
-    assert len({entry["source"] for entry in injection["entries"]}) == 10
-    assert all(0 <= entry["agreement"] <= 1 for entry in injection["entries"])
-    channel = result.label_maps["channel"]
-    assert all(entry["mass"] >= 0.01 for entry in channel["entries"])
-    assert channel["gap"] <= 1e-4
-    assert 0 <= channel["eps"] <= 1
+    injection, channel = result.label_maps["injection"], result.label_maps["channel"]
+    assert [line["target"] for line in injection] == [str(digit) for digit in range(10)]
+    assert len({line["source"] for line in injection}) == 10
+    assert all(0 <= line["agreement"] <= 1 for line in injection)
+    assert all(line["mass"] >= 0.01 for line in channel)
+    fits = result.label_map_fits
+    assert fits["channel"]["gap"] <= 1e-4
+    assert all(0 <= fit["eps"] <= 1 and fit["temperature"] > 0 for fit in fits.values())
     assert result.provenance.seed == 0
     assert len(result.provenance.weights_hash) == 64

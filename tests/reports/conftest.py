@@ -51,7 +51,8 @@ def gap() -> GapResult:
             class_counts={"a": 30, "b": 10, "c": 10, "ü": 10},
         ),
         misalignment=tuple(rows),
-        label_maps={"channel": {"temperature": 1.0, "eps": 0.1, "map": [{"target": "a", "source": "x", "mass": 0.9}]}},
+        label_maps={"channel": [{"target": "a", "source": "x", "mass": 0.9, "agreement": 1.0}]},
+        label_map_fits={"channel": {"temperature": 1.0, "eps": 0.1}},
         notes=("one note",),
         provenance=Provenance(
             versions={"python": "3"},
