@@ -17,6 +17,12 @@ import gapkit as gk
 from gapkit.arrays import seeded_torch
 from gapkit.cli.app import run
 
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("gapkit", run_name="__main__", alter_sys=True)
+"""
+"""``python -m gapkit`` that can be interrupted also where the tests run in the background, which ignores interrupts."""
 FAST = ["--max-samples", "300", "--bootstrap", "200", "--quiet"]
 
 
@@ -154,19 +160,13 @@ def test_cache_shows_and_clears(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "empty" in output(["cache"], capsys)
 
 
-def heed_interrupts() -> None:
-    """Let a child be interrupted also where the tests run in the background, which ignores interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_interrupt_exits_with_130_and_leaves_no_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(60_000, 16)), y=np.arange(60_000) % 3)
-    command = [sys.executable, "-m", "gapkit", "measure", "--source", "vit", "--target", str(tmp_path / "d.npz")]
+    command = [sys.executable, "-c", HEEDING, "measure", "--source", "vit", "--target", str(tmp_path / "d.npz")]
     command += ["--max-samples", "all", "--out", str(tmp_path / "run"), "--batch-size", "50"]
     environment = os.environ | {"GAPKIT_CACHE": str(tmp_path / "cache")}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, preexec_fn=heed_interrupts, **pipes) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
         while child.poll() is None and not list((tmp_path / "cache").rglob("*.npy")):
             time.sleep(0.05)
         assert child.poll() is None, "the measurement ended before it could be interrupted"
