@@ -120,13 +120,15 @@ def _automatic(target: Target, input: InputSpec) -> Choice:
         return Choice(name="waveform", reason="audio source")
     if target.alphabet is not None and is_codes(target):
         return Choice(name="onehot", reason=f"integer codes with an alphabet of {len(target.alphabet)} symbols")
+    layout = image_layout(target)
     if input.kind == "image":
         if is_audio(target):
             reason = f"sample rate {target.sample_rate:g} Hz and one-dimensional series"
             return Choice(name="spectrogram", reason=reason)
-        layout = image_layout(target)
         if layout is not None:
             return Choice(name="resize", reason=f"{layout} ({target.x.dtype})")
+    if layout is not None:
+        return Choice(name="fold", reason=f"{layout} ({target.x.dtype}) and {_article(input.kind)} source")
     return Choice(name="fold", reason=_fold_reason(target))
 
 

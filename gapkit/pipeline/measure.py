@@ -78,7 +78,8 @@ class MeasureOptions:
 
     def numbers(self) -> dict[str, object]:
         """The options that change a number, for the provenance."""
-        return {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
+        told = {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
+        return told | {"discrepancies": list(self.discrepancies)}  # a list, as JSON gives it back
 
 
 def measure(
