@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from scipy.optimize import (  # pyright: ignore[reportMissingTypeStubs]
@@ -20,7 +21,8 @@ def assign(cost: Floats) -> Indices:
         >>> assign(np.array([[1.0, 0.0, 2.0], [3.0, 0.5, 9.0]])).tolist()
         [0, 1]
     """
-    return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)
+    columns = cast(Any, linear_sum_assignment(cost)[1])
+    return np.asarray(columns, dtype=np.int64)
 
 
 def minimise(
@@ -42,5 +44,5 @@ def minimise(
         array([1.])
     """
     options = {"maxiter": steps, "gtol": gradient, "ftol": relative}
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # pyright: ignore[reportUnknownVariableType]
-    return np.asarray(found.x, dtype=np.float64)  # pyright: ignore[reportUnknownMemberType]
+    found = cast(Any, minimize(objective, start, jac=True, method="L-BFGS-B", options=options))
+    return np.asarray(found.x, dtype=np.float64)

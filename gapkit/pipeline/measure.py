@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class MeasureOptions:
         for name in self.discrepancies:
             _check_choice("discrepancy", name, DISCREPANCIES)
 
-    def numbers(self) -> dict[str, object]:
+    def numbers(self) -> dict[str, Any]:
         """The options that change a number, for the provenance."""
         told = {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
         return told | {"discrepancies": list(self.discrepancies)}  # a list, as JSON gives it back
