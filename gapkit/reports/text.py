@@ -126,7 +126,8 @@ def inspection_table(inspection: Mapping[str, Any]) -> str:
     if embedder["name"] is None:
         rows.append(["embedder", f"none for an image source: {embedder['reason']}"])
     else:
-        rows += [["embedder", f"{embedder['name']}: {embedder['reason']}"], ["", embedder["description"]]]
+        rows.append(["embedder", f"{embedder['name']}: {embedder['reason']}"])
+        rows += [["", line] for line in textwrap.wrap(embedder["description"], LINE_WIDTH - TITLE_WIDTH)]
     return columns(rows)
 
 
