@@ -37,11 +37,6 @@ class ArrayFold(FixedEmbedder):
     way: Way
 
     @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Arrays go to the source's own embedder."""
-        return "input"
-
-    @property
     def description(self) -> str:
         """Values and shapes, in one line."""
         channels, steps = self.values.shape

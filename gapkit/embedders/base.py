@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class FixedEmbedder:
 
     name: str
     statistics_from: str = field(compare=False)
+
+    @property
+    def space(self) -> Literal["input", "tokens"]:
+        """Batches go to the source's own embedder; those that make tokens say otherwise."""
+        return "input"
 
     @property
     def key(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,11 +36,6 @@ class Fold(FixedEmbedder):
     values: Values
     length: int
     frame: Frame
-
-    @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Pictures go to the source's own embedder."""
-        return "input"
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -70,11 +69,6 @@ class Resize(FixedEmbedder):
     high: float
     placement: Placement
     frame: Frame
-
-    @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Pictures go to the source's own embedder."""
-        return "input"
 
     @property
     def description(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Literal
 
 import numpy as np
 import torch
@@ -87,11 +86,6 @@ class Spectrogram(FixedEmbedder):
     mean: Floats
     std: Floats
     frame: Frame
-
-    @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Pictures go to the source's own embedder."""
-        return "input"
 
     @property
     def description(self) -> str:

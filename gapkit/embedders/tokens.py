@@ -36,11 +36,6 @@ class TextTokens(FixedEmbedder):
     tokenizer_digest: str
 
     @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Ids go to the source's own embedder."""
-        return "input"
-
-    @property
     def description(self) -> str:
         """What is done, in one line."""
         return "tokens: strings to token ids by the source's tokenizer; no statistics"

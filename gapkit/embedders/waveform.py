@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import torch
@@ -45,11 +44,6 @@ class Resampled(FixedEmbedder):
     length: int
 
     @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Samples go to the source's own embedder."""
-        return "input"
-
-    @property
     def description(self) -> str:
         """Rates, lengths and statistics, in one line."""
         return (
@@ -81,11 +75,6 @@ class Interpolated(FixedEmbedder):
 
     values: Standardised
     length: int
-
-    @property
-    def space(self) -> Literal["input", "tokens"]:
-        """Samples go to the source's own embedder."""
-        return "input"
 
     @property
     def description(self) -> str:
