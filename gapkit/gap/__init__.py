@@ -4,10 +4,10 @@
 scores every family on different folds.
 """
 
-from gapkit.gap.channel import Channel, fit_channel
 from gapkit.gap.conditional import measure_misalignment
-from gapkit.gap.injection import Injection, fit_injection
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
+from gapkit.gap.label_maps.channel import Channel, fit_channel
+from gapkit.gap.label_maps.injection import Injection, fit_injection
 
 __all__ = [
     "Channel",

@@ -16,9 +16,9 @@ from gapkit.gap.families import (
     summarise_channels,
 )
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
-from gapkit.gap.parts import Part, fold_parts
+from gapkit.gap.label_maps.parts import Part, fold_parts
+from gapkit.gap.label_maps.tempering import LOG_FLOOR, Samples, sort_samples
 from gapkit.gap.scoring import Scoring, score_families
-from gapkit.gap.tempering import LOG_FLOOR, Samples, sort_samples
 from gapkit.statistics.folds import Folds, stratified_folds
 from gapkit.types import Progress, no_progress
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, TargetProbabilities
-from gapkit.gap import channel as channels
-from gapkit.gap import injection as injections
 from gapkit.gap.inputs import MapEntry, RefittedMap
-from gapkit.gap.linear import fit_linear
-from gapkit.gap.parts import Part
-from gapkit.gap.tempering import Samples
+from gapkit.gap.label_maps import channel as channels
+from gapkit.gap.label_maps import injection as injections
+from gapkit.gap.label_maps.linear import fit_linear
+from gapkit.gap.label_maps.parts import Part
+from gapkit.gap.label_maps.tempering import Samples
 from gapkit.types import Progress
 
 LEAST_MASS = 0.01
 """Joint mass from which a channel's line is shown."""
+
+
+class FittedMap(Protocol):
+    """One fitted map: what it says of samples that it has not seen."""
+
+    def predict_log(self, log_p: Floats, features: Features) -> TargetProbabilities:
+        """Log p (n, K_s) and features (n, d) to q (n, K_t)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +35,14 @@ class FamilyFit:
 
     Attributes:
         held_out: (n, K_t) q of the scored samples; rows of other samples are pi.
+        maps: the map of each fold.
         in_sample: (n, K_t) q of the optimum on all samples; None where there is none.
         refitted: the map refitted on all samples; None where it cannot be read.
         temperature: T of the optimum on all samples; None where there is none.
     """
 
     held_out: TargetProbabilities
+    maps: tuple[FittedMap, ...] = ()
     in_sample: TargetProbabilities | None = None
     refitted: RefittedMap | None = None
     temperature: float | None = None
@@ -68,6 +79,7 @@ def fit_injections(samples: Samples, parts: list[Part], *, seed: int, progress: 
     maps = [fitted[k] for k in range(len(parts))]
     return FamilyFit(
         held_out=held_out,
+        maps=tuple(maps[:-1]),
         in_sample=best.predict_log(samples.log_p),
         refitted=_read_injection(maps[-1], maps[:-1]),
         temperature=best.temperature,
@@ -114,6 +126,7 @@ def summarise_channels(
     best = channels.fit_in_sample(samples, parts[-1].prior, temperatures=temperatures)
     return FamilyFit(
         held_out=held_out,
+        maps=tuple(fit.channel for fit in fits[:-1]),
         in_sample=best.predict_log(samples.log_p),
         refitted=_read_channel(samples, fits[-1].channel, [fit.channel for fit in fits[:-1]]),
         temperature=best.temperature,

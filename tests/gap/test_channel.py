@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapkit.gap import fit_channel, fit_injection
-from gapkit.gap.channel import fit_in_sample
-from gapkit.gap.channel_em import ChannelProblems, em_step, fit_channels
-from gapkit.gap.injection import fit_in_sample as fit_injection_in_sample
-from gapkit.gap.mixing import class_prior
-from gapkit.gap.tempering import sort_samples
+from gapkit.gap.label_maps.channel import fit_in_sample
+from gapkit.gap.label_maps.channel_em import ChannelProblems, em_step, fit_channels
+from gapkit.gap.label_maps.injection import fit_in_sample as fit_injection_in_sample
+from gapkit.gap.label_maps.mixing import class_prior
+from gapkit.gap.label_maps.tempering import sort_samples
 
 
 def problems_of(made, pseudo, *, temperature=1.0, share=1.0):

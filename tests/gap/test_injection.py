@@ -9,10 +9,10 @@ import pytest
 
 from gapkit.errors import DataError
 from gapkit.gap import fit_injection
-from gapkit.gap.injection import make_problems
-from gapkit.gap.injection_search import assignment_injection, search_injection
-from gapkit.gap.optimisers import assign
-from gapkit.gap.tempering import log_of, sort_samples
+from gapkit.gap.label_maps.injection import make_problems
+from gapkit.gap.label_maps.injection_search import assignment_injection, search_injection
+from gapkit.gap.label_maps.optimisers import assign
+from gapkit.gap.label_maps.tempering import log_of, sort_samples
 
 
 def small_problem(seed):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from gapkit.gap.linear import fit_linear, fit_weights, make_design, predict
-from gapkit.gap.parts import make_part
+from gapkit.gap.label_maps.linear import fit_linear, fit_weights, make_design, predict
+from gapkit.gap.label_maps.parts import make_part
 
 
 @pytest.mark.parametrize(("n", "width"), [(150, 6), (30, 50)])

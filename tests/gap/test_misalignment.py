@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from gapkit.gap import ConditionalInputs, GapOptions, measure_misalignment
-from gapkit.gap.channel import fit_channel
-from gapkit.gap.channel_em import ChannelProblems, fit_channels
 from gapkit.gap.conditional import measure_on_folds
 from gapkit.gap.families import fit_all_channels
-from gapkit.gap.linear import fit_linear
-from gapkit.gap.mixing import class_prior
-from gapkit.gap.tempering import sort_samples
+from gapkit.gap.label_maps.channel import fit_channel
+from gapkit.gap.label_maps.channel_em import ChannelProblems, fit_channels
+from gapkit.gap.label_maps.linear import fit_linear
+from gapkit.gap.label_maps.mixing import class_prior
+from gapkit.gap.label_maps.tempering import sort_samples
 from gapkit.statistics.folds import Folds, stratified_folds
 
 QUICK = GapOptions(bootstrap=200)

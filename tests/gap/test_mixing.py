@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapkit.gap.discrepancy import kl_losses, zero_one_losses
-from gapkit.gap.mixing import class_prior, fit_eps
-from gapkit.gap.tempering import FLOOR, TEMPERATURES, choose_temperatures, temper
+from gapkit.gap.label_maps.mixing import class_prior, fit_eps
+from gapkit.gap.label_maps.tempering import FLOOR, TEMPERATURES, choose_temperatures, temper
 
 
 def penalised(own, prior, eps, pseudo):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gapkit.gap.families import FamilyFit
-from gapkit.gap.parts import fold_parts
+from gapkit.gap.label_maps.parts import fold_parts
 from gapkit.gap.scoring import Scoring, score_families
 from gapkit.statistics.folds import stratified_folds
 

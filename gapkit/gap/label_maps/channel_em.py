@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Floats, Indices
-from gapkit.gap.tempering import Tempered
+from gapkit.gap.label_maps.tempering import Tempered
 
 TOLERANCE = 1e-4
 """Certified gap at which EM stops, in nats per sample."""

@@ -17,7 +17,7 @@ from math import perm
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Probabilities, generator
-from gapkit.gap.optimisers import assign
+from gapkit.gap.label_maps.optimisers import assign
 
 INJECTION_STREAM = 4
 ENUMERATION_LIMIT = 5000

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, Mask, TargetProbabilities, log_softmax
-from gapkit.gap.mixing import fit_eps, mix
-from gapkit.gap.optimisers import minimise
-from gapkit.gap.parts import Part
+from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.optimisers import minimise
+from gapkit.gap.label_maps.parts import Part
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
 """1 / C from strong to weak, C as in scikit-learn's LogisticRegression: C from 1e-4 to 10."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Labels, Mask
-from gapkit.gap.mixing import class_prior
+from gapkit.gap.label_maps.mixing import class_prior
 from gapkit.statistics.folds import Folds, inner_folds
 
 OUTSIDE = -1

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Mask, Probabilities, TargetProbabilities
+from gapkit.arrays import Array, Features, Floats, Indices, Mask, Probabilities, TargetProbabilities
 from gapkit.errors import DataError
-from gapkit.gap.injection_search import (
+from gapkit.gap.inputs import check_probabilities
+from gapkit.gap.label_maps.injection_search import (
     ENUMERATION_LIMIT,
     InjectionProblem,
     assignment_injection,
     search_injection,
 )
-from gapkit.gap.inputs import check_probabilities
-from gapkit.gap.mixing import fit_eps, mix
-from gapkit.gap.parts import Part, whole_part
-from gapkit.gap.tempering import Samples, Tempered, choose_temperatures, log_of, sort_samples, temper
+from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.parts import Part, whole_part
+from gapkit.gap.label_maps.tempering import Samples, Tempered, choose_temperatures, log_of, sort_samples, temper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Injection:
         """Source conditional (n, K_s) to mapped conditional q (n, K_t)."""
         return self.predict_log(log_of(probs))
 
-    def predict_log(self, log_p: Floats) -> TargetProbabilities:
-        """As ``predict``, from log p (n, K_s)."""
+    def predict_log(self, log_p: Floats, features: Features | None = None) -> TargetProbabilities:
+        """As ``predict``, from log p (n, K_s); features are not read."""
         return mix(renormalise(temper(log_p, self.temperature), self.sigma), self.prior, self.eps)
 
 

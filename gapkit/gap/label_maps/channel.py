@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Probabilities, TargetProbabilities
-from gapkit.gap.channel_em import ChannelFits, ChannelProblems, fit_channels
+from gapkit.arrays import Array, Features, Floats, Indices, Probabilities, TargetProbabilities
 from gapkit.gap.inputs import check_probabilities
-from gapkit.gap.mixing import fit_eps, mix
-from gapkit.gap.parts import Part, whole_part
-from gapkit.gap.tempering import Samples, Tempered, choose_temperatures, log_of, sort_samples, temper
+from gapkit.gap.label_maps.channel_em import ChannelFits, ChannelProblems, fit_channels
+from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.parts import Part, whole_part
+from gapkit.gap.label_maps.tempering import Samples, Tempered, choose_temperatures, log_of, sort_samples, temper
 
 PSEUDO_COUNTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 COARSE_COUNTS = (1, 3, 5)
@@ -48,8 +48,8 @@ class Channel:
         """Source conditional (n, K_s) to mapped conditional q (n, K_t)."""
         return self.predict_log(log_of(probs))
 
-    def predict_log(self, log_p: Floats) -> TargetProbabilities:
-        """As ``predict``, from log p (n, K_s)."""
+    def predict_log(self, log_p: Floats, features: Features | None = None) -> TargetProbabilities:
+        """As ``predict``, from log p (n, K_s); features are not read."""
         return self.read(temper(log_p, self.temperature))
 
     def read(self, p: Probabilities) -> TargetProbabilities:
