@@ -22,18 +22,62 @@ LIBRARIES = ("gapkit", "numpy", "scipy", "scikit-learn", "torch", "timm", "trans
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One number with its 95 % interval.
+
+    Attributes:
+        value: None where undefined.
+        interval: None where undefined.
+        n: scored samples.
+        status: "ok", "partial" (some classes are never scored) or "undefined".
+        reason: why it is partial or undefined; empty where it is ok.
+    """
+
+    value: float | None
+    interval: Interval | None
+    n: int
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Null:
+    """What is seen where labels tell nothing: a cheap statistic, observed and with labels permuted within folds.
+
+    Attributes:
+        statistic: its name; a normalised discrepancy, small where the source knows something.
+        observed: on the labels as they are; None where undefined.
+        mean: over the permutations.
+        p: ``(1 + number of permutations whose statistic is at most the observed one) / (1 + r)``.
+        r: permutations.
+        status: "ok" or "undefined".
+        reason: why it is undefined.
+    """
+
+    statistic: str
+    observed: float | None
+    mean: float | None
+    p: float | None
+    r: int
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Misalignment:
     """The misalignment of one label-map family under one discrepancy, cross-fitted.
 
     Attributes:
-        label_map: "injection", "channel" or "linear".
-        discrepancy: "kl" (nats) or "zero_one".
+        label_map: "injection", "partition", "channel", "linear" or "ceiling", or a variant that was asked for.
+        discrepancy: "kl" (nats), "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon" (nats).
         value: mean per-sample discrepancy on held-out folds; None where undefined.
         normalised: value over the same discrepancy of the cross-fitted class prior.
         interval: 95 % interval of ``normalised``.
         value_interval: 95 % interval of ``value``.
         in_sample: the optimum fitted and scored on all samples: in expectation a lower bound of D.
-        proper: whether the discrepancy against one-hot labels is a proper loss.
+        proper: whether, against one-hot labels, the expected loss is least at the true conditional.
+        excess: ``value`` minus that of the ceiling, for KL and Brier, which contain the label noise.
+        null: the permutation test; None where none was asked for.
         n: scored samples.
         status: "ok", "partial" (some classes are never scored) or "undefined".
         reason: why it is partial or undefined; empty where it is ok.
@@ -48,6 +92,8 @@ class Misalignment:
     in_sample: float | None
     proper: bool
     n: int
+    excess: Estimate | None = None
+    null: Null | None = None
     status: Status = "ok"
     reason: str = ""
 
@@ -111,7 +157,12 @@ class GapResult:
     Attributes:
         source: the source as it was used.
         target: the target as it was used, with the embedder.
-        misalignment: one entry for each label-map family and discrepancy.
+        misalignment: one entry for each label-map family and discrepancy; of a multi-label target the mean over its
+            labels.
+        decomposition: parts of the injection's normalised KL: "relabelling", "readout", "nonlinear",
+            "absent_or_noise".
+        r_squared: family -> R^2 of the expected bin mean, of a binned regression target.
+        per_label: label -> its own entries, of a multi-label target.
         label_maps: lines of each family refitted on all samples used: target and source class, agreement (the share of
             folds whose own map has the line) and, of a channel, mass.
         label_map_fits: their temperature and eps, and the evidence of convergence that the family has.
@@ -126,6 +177,9 @@ class GapResult:
     misalignment: tuple[Misalignment, ...]
     label_maps: dict[str, list[dict[str, Any]]]
     label_map_fits: dict[str, dict[str, Any]]
+    decomposition: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
+    r_squared: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
+    per_label: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
     notes: tuple[str, ...] = ()
     provenance: Provenance = field(repr=False)
 
@@ -165,6 +219,11 @@ class GapResult:
                 misalignment=tuple(_misalignment(row) for row in content["misalignment"]),
                 label_maps=content["label_maps"],
                 label_map_fits=content["label_map_fits"],
+                decomposition={name: _estimate(item) for name, item in content["decomposition"].items()},
+                r_squared={name: _estimate(item) for name, item in content["r_squared"].items()},
+                per_label={
+                    name: tuple(_misalignment(row) for row in rows) for name, rows in content["per_label"].items()
+                },
                 notes=tuple(content["notes"]),
                 provenance=Provenance(**content["provenance"]),
             )
@@ -199,7 +258,16 @@ def _misalignment(row: dict[str, Any]) -> Misalignment:
     whole: dict[str, Any] = dict(row)
     for key in ("interval", "value_interval"):
         whole[key] = None if row[key] is None else tuple(row[key])
+    whole["excess"] = None if row["excess"] is None else _estimate(row["excess"])
+    whole["null"] = None if row["null"] is None else Null(**row["null"])
     return Misalignment(**whole)
+
+
+def _estimate(item: dict[str, Any]) -> Estimate:
+    """One number from JSON."""
+    whole: dict[str, Any] = dict(item)
+    whole["interval"] = None if item["interval"] is None else tuple(item["interval"])
+    return Estimate(**whole)
 
 
 def library_versions() -> dict[str, str]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Indices
-from gapkit.gap.families import (
-    FamilyFit,
-    fit_all_channels,
-    fit_injections,
-    fit_linears,
-    prior_held_out,
-    summarise_channels,
-)
+from gapkit.arrays import Indices, PerSample
+from gapkit.gap.canonical import Canonical, canonicalise
+from gapkit.gap.families import FamilyFit, fit_families
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
-from gapkit.gap.label_maps.parts import Part, fold_parts
-from gapkit.gap.label_maps.tempering import LOG_FLOOR, Samples, sort_samples
+from gapkit.gap.problem import Problem, prepare
+from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
 from gapkit.statistics.folds import Folds, stratified_folds
 from gapkit.types import Progress, no_progress
@@ -34,79 +28,100 @@ def measure_misalignment(
     Classes with fewer samples (or groups) than folds are never scored, and the rows are "partial". ``value`` is the
     mean discrepancy of the held-out samples, ``normalised`` divides it by that of the cross-fitted class prior,
     ``in_sample`` is that of the map fitted under KL to all samples and scored on them. Intervals are for the fitted
-    maps, and all families share their resamples.
+    maps, and all families share their resamples. Folds and everything random depend on what samples and classes hold,
+    not on their order: permuting samples, source classes or target classes changes nothing but names.
 
     Args:
         inputs: source conditional, features, labels and groups.
-        options: families, discrepancies, folds, resamples and seed.
+        options: families, discrepancies, folds, resamples, permutations and seed.
         progress: told about the parts that are done.
 
     Raises:
         DataError: fewer than two classes can be scored.
     """
-    options = options or GapOptions()
-    folds = stratified_folds(inputs.labels, options.folds, groups=inputs.groups, seed=options.seed)
-    return measure_on_folds(inputs, folds, options, progress)
+    return fit_and_score(inputs, options or GapOptions(), progress=progress).result
 
 
 def measure_on_folds(
     inputs: ConditionalInputs, folds: Folds, options: GapOptions, progress: Progress = no_progress
 ) -> MisalignmentResult:
     """As ``measure_misalignment``, on given folds."""
-    present, labels = np.unique(inputs.labels, return_inverse=True)
-    labels = labels.reshape(-1).astype(np.int64)
-    log_p = np.maximum(inputs.log_probabilities, LOG_FLOOR)
-    samples, order = sort_samples(log_p, labels, len(present))
-    made = fold_parts(labels, folds, groups=inputs.groups, n_classes=len(present), seed=options.seed)
-    parts = [part.take(order) for part in made]
-    scoring = Scoring(
-        labels=samples.labels,
-        scored=folds.ids[order] >= 0,
-        groups=None if inputs.groups is None else inputs.groups[order],
-        prior=prior_held_out(parts),
+    return fit_and_score(inputs, options, folds=folds, progress=progress).result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A result with what it was made from.
+
+    Attributes:
+        result: rows and maps, with the given names.
+        canonical: the order that everything was computed in.
+        ratios: name -> the two sums' terms (n,) of each number, in the given order of samples; 0 where not scored.
+    """
+
+    result: MisalignmentResult
+    canonical: Canonical
+    ratios: dict[str, tuple[PerSample, PerSample]]
+
+
+def fit_and_score(
+    inputs: ConditionalInputs, options: GapOptions, *, folds: Folds | None = None, progress: Progress = no_progress
+) -> Measured:
+    """Fit, score and read the families; without ``folds`` they are drawn."""
+    canonical = canonicalise(inputs)
+    ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
+    problem = prepare(canonical.inputs, ordered, seed=options.seed)
+    fits = fit_families(problem, options, progress)
+    scoring = make_scoring(problem, options, _partial_reason(ordered, inputs))
+    scores = score_families(scoring, fits, options.discrepancies)
+    defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
+    held_out = {name: fit.held_out for name, fit in defined.items()}
+    values = problem.values
+    result = MisalignmentResult(
+        rows=scores.rows,
+        decomposition=scores.decomposition,
+        r_squared={} if values is None else r_squared(scoring, problem.parts, values, held_out),
+        label_maps={
+            name: _rename(fit.refitted, canonical) for name, fit in defined.items() if fit.refitted is not None
+        },
+        n_scored=scoring.n,
+        unscored=ordered.unscored,
+        notes=_notes(inputs, canonical, fits),
+    )
+    home = canonical.order[problem.order[scoring.scored]]
+    ratios = {
+        name: (_back(above, home, len(inputs.labels)), _back(below, home, len(inputs.labels)))
+        for name, (above, below) in scores.ratios.items()
+    }
+    return Measured(result=result, canonical=canonical, ratios=ratios)
+
+
+def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:
+    """Stratified folds in canonical order; unscored classes with their given codes."""
+    inputs = canonical.inputs
+    folds = stratified_folds(inputs.labels, options.folds, groups=inputs.groups, seed=options.seed)
+    unscored = sorted(int(canonical.target_classes[code]) for code in folds.unscored)
+    return replace(folds, unscored=tuple(unscored))
+
+
+def _back(values: PerSample, home: Indices, n: int) -> PerSample:
+    """Values of the scored samples at their given places (n,)."""
+    placed = np.zeros(n)
+    placed[home] = values
+    return placed
+
+
+def make_scoring(problem: Problem, options: GapOptions, reason: str = "") -> Scoring:
+    """What the families of a problem are scored on."""
+    return Scoring(
+        labels=problem.samples.labels,
+        scored=problem.folds >= 0,
+        groups=problem.groups,
+        prior=problem.prior_held_out(),
         resamples=options.bootstrap,
         seed=options.seed,
-        reason=_partial_reason(folds, inputs),
+        reason=reason,
     )
-    fits = _fit_families(replace(inputs, features=inputs.features[order]), samples, parts, options, progress)
-    return MisalignmentResult(
-        rows=score_families(scoring, fits, options.discrepancies),
-        label_maps={
-            name: _rename(fit.refitted, present)
-            for name, fit in fits.items()
-            if isinstance(fit, FamilyFit) and fit.refitted is not None
-        },
-        n_scored=int(scoring.scored.sum()),
-        unscored=folds.unscored,
-        notes=_notes(inputs, len(present), fits),
-    )
-
-
-def _fit_families(
-    inputs: ConditionalInputs, samples: Samples, parts: list[Part], options: GapOptions, progress: Progress
-) -> dict[str, FamilyFit | str]:
-    """Fit what is asked for; the linear family needs the channel's q whether or not its rows are asked for."""
-    fits: dict[str, FamilyFit | str] = dict.fromkeys(options.families, "")
-    candidates: tuple[float, ...] = ()
-    if "injection" in fits:
-        fits["injection"] = found = _fit_injection(samples, parts, options.seed, progress)
-        if isinstance(found, FamilyFit) and found.temperature is not None:
-            candidates = (found.temperature,)
-    if {"channel", "linear"} & set(fits):
-        channels = fit_all_channels(samples, parts, progress=progress)
-        if "channel" in fits:
-            fits["channel"] = summarise_channels(samples, parts, channels, temperatures=candidates)
-        if "linear" in fits:
-            fits["linear"] = fit_linears(inputs.features, samples, parts, channels, progress)
-    return fits
-
-
-def _fit_injection(samples: Samples, parts: list[Part], seed: int, progress: Progress) -> FamilyFit | str:
-    """The injection, or why there is none."""
-    n_source = samples.log_p.shape[1]
-    if n_source < samples.n_classes:
-        return f"{samples.n_classes} target classes do not fit into {n_source} source classes one to one"
-    return fit_injections(samples, parts, seed=seed, progress=progress)
 
 
 def _partial_reason(folds: Folds, inputs: ConditionalInputs) -> str:
@@ -119,15 +134,28 @@ def _partial_reason(folds: Folds, inputs: ConditionalInputs) -> str:
     return f"classes {listed} have fewer {what} than the {folds.n_folds} folds: fitted on, never scored"
 
 
-def _rename(refitted: RefittedMap, present: Indices) -> RefittedMap:
-    """Codes among the classes that are present back to the target's own."""
-    entries = tuple(replace(entry, target=int(present[entry.target])) for entry in refitted.entries)
-    return replace(refitted, entries=entries)
+def _rename(refitted: RefittedMap, canonical: Canonical) -> RefittedMap:
+    """Canonical source and target classes back to the given ones, in the order of the given target classes."""
+    targets: Indices = canonical.target_classes
+    entries = [
+        replace(
+            entry,
+            source=int(canonical.source_classes[entry.source]),
+            target=None if entry.target is None else int(targets[entry.target]),
+        )
+        for entry in refitted.entries
+    ]
+    if refitted.family == "injection":
+        entries.sort(key=lambda entry: -1 if entry.target is None else entry.target)
+    if refitted.family == "partition":
+        entries.sort(key=lambda entry: entry.source)
+    return replace(refitted, entries=tuple(entries))
 
 
-def _notes(inputs: ConditionalInputs, n_present: int, fits: dict[str, FamilyFit | str]) -> tuple[str, ...]:
+def _notes(inputs: ConditionalInputs, canonical: Canonical, fits: dict[str, FamilyFit | str]) -> tuple[str, ...]:
     """What a reader of the rows should know beside them."""
     notes: list[str] = []
+    n_present = len(canonical.target_classes)
     if n_present < inputs.n_classes:
         notes.append(
             f"{inputs.n_classes - n_present} of {inputs.n_classes} target classes have no sample and are left out"

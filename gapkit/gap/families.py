@@ -9,12 +9,13 @@ from typing import Protocol
 import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, TargetProbabilities
-from gapkit.gap.inputs import MapEntry, RefittedMap
+from gapkit.gap.inputs import GapOptions, MapEntry, RefittedMap
 from gapkit.gap.label_maps import channel as channels
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps.linear import fit_linear
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.label_maps.tempering import Samples
+from gapkit.gap.problem import Problem
 from gapkit.types import Progress
 
 LEAST_MASS = 0.01
@@ -48,25 +49,36 @@ class FamilyFit:
     temperature: float | None = None
 
 
-def prior_held_out(parts: Sequence[Part]) -> TargetProbabilities:
-    """The cross-fitted class prior (n, K_t): pi of the fold that scores a sample, else of all samples."""
-    q = np.tile(parts[-1].prior, (len(parts[-1].fit), 1))
-    for part in parts:
-        q[part.scored] = part.prior
-    return q
+def fit_families(problem: Problem, options: GapOptions, progress: Progress) -> dict[str, FamilyFit | str]:
+    """The families that are asked for, each from what the stricter ones found; a text says why one is undefined."""
+    samples, parts = problem.samples, problem.parts
+    fits: dict[str, FamilyFit | str] = dict.fromkeys(options.families, "is not fitted")
+    candidates: tuple[float, ...] = ()
+    if "injection" in fits:
+        fits["injection"] = found = _injection_or_reason(problem, progress)
+        if isinstance(found, FamilyFit) and found.temperature is not None:
+            candidates = (found.temperature,)
+    if {"channel", "linear"} & set(fits):
+        channels = fit_all_channels(samples, parts, progress=progress)
+        if "channel" in fits:
+            fits["channel"] = summarise_channels(problem, channels, temperatures=candidates)
+        if "linear" in fits:
+            fits["linear"] = fit_linears(problem, channels, progress)
+    return fits
 
 
-def fit_injections(samples: Samples, parts: list[Part], *, seed: int, progress: Progress) -> FamilyFit:
-    """The injection: T by the inner split, sigma by search on each fitting side.
+def _injection_or_reason(problem: Problem, progress: Progress) -> FamilyFit | str:
+    """The injection, or why there is none."""
+    if problem.n_source < problem.n_target:
+        return f"{problem.n_target} target classes do not fit into {problem.n_source} source classes one to one"
+    return fit_injections(problem, progress=progress)
 
-    Args:
-        samples: sorted by class.
-        parts: one for each fold and, last, all samples.
-        seed: of the random starts.
-        progress: told about each part.
-    """
+
+def fit_injections(problem: Problem, *, progress: Progress) -> FamilyFit:
+    """The injection: T by the inner split, sigma by search on each fitting side."""
+    samples, parts, seed = problem.samples, problem.parts, problem.seed
     temperatures = injections.injection_temperatures(samples, parts)
-    held_out = prior_held_out(parts)
+    held_out = problem.prior_held_out()
     fitted: dict[int, injections.Injection] = {}
     for value in np.unique(temperatures):
         tempered = samples.temper(float(value))
@@ -110,17 +122,17 @@ def fit_all_channels(samples: Samples, parts: list[Part], *, progress: Progress)
 
 
 def summarise_channels(
-    samples: Samples, parts: list[Part], fits: list[channels.ChannelFit], *, temperatures: tuple[float, ...] = ()
+    problem: Problem, fits: list[channels.ChannelFit], *, temperatures: tuple[float, ...] = ()
 ) -> FamilyFit:
     """Held-out and in-sample q of the channels, and the table of the refitted one.
 
     Args:
-        samples: sorted by class.
-        parts: one for each fold and, last, all samples.
+        problem: samples and parts.
         fits: the channel of each part.
         temperatures: candidates of the in-sample optimum beside the grid.
     """
-    held_out = prior_held_out(parts)
+    samples, parts = problem.samples, problem.parts
+    held_out = problem.prior_held_out()
     for part, fit in zip(parts, fits, strict=True):
         held_out[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
     best = channels.fit_in_sample(samples, parts[-1].prior, temperatures=temperatures)
@@ -158,22 +170,14 @@ def _read_channel(samples: Samples, whole: channels.Channel, folds: Sequence[cha
     )
 
 
-def fit_linears(
-    features: Features, samples: Samples, parts: list[Part], fits: list[channels.ChannelFit], progress: Progress
-) -> FamilyFit:
-    """Logistic regression on features and log q of the channel, fold by fold.
-
-    Args:
-        features: (n, d), in the order of ``samples``.
-        samples: sorted by class.
-        parts: one for each fold and, last, all samples, which this family does not use.
-        fits: the channel of each part.
-        progress: told about each fold.
-    """
-    held_out = prior_held_out(parts)
+def fit_linears(problem: Problem, fits: list[channels.ChannelFit], progress: Progress) -> FamilyFit:
+    """Logistic regression on features and log q of the channel, fold by fold."""
+    samples, parts = problem.samples, problem.parts
+    held_out = problem.prior_held_out()
     for k, (part, fit) in enumerate(zip(parts[:-1], fits[:-1], strict=True)):
         q = fit.inner.copy()
         q[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
-        held_out[part.scored] = fit_linear(features, np.log(q), samples.labels, part).held_out[part.scored]
+        found = fit_linear(problem.features, np.log(q), samples.labels, part)
+        held_out[part.scored] = found.held_out[part.scored]
         progress("linear", k + 1, len(parts) - 1)
     return FamilyFit(held_out=held_out)

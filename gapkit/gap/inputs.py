@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Labels, Probabilities
+from gapkit.arrays import Array, Floats, Labels, Probabilities
 from gapkit.errors import DataError, OptionError, did_you_mean
-from gapkit.results import Misalignment
+from gapkit.gap.discrepancy import ALL
+from gapkit.results import Estimate, Misalignment
 
-FAMILIES = ("injection", "channel", "linear")
+FAMILIES = ("injection", "partition", "channel", "linear", "ceiling")
+"""From strict to free."""
+VARIANTS = ("injection_strict", "linear_plain")
+"""The definition to the letter (eps = 0), and the linear head on features alone: on request."""
+MEMBERS = ("channel", "linear", "knn", "mlp")
+"""What the ceiling is the best of, beside given predictions of a tuned model."""
 DISCREPANCIES = ("kl", "zero_one")
+ALL_DISCREPANCIES = tuple(measure.name for measure in ALL)
+TARGET_CONDITIONALS = ("labels", "probe")
 ROW_SUM_TOLERANCE = 1e-4
 """Float16 and float32 softmax rows are off by less."""
 
@@ -22,16 +30,23 @@ class GapOptions:
 
     Attributes:
         families: label-map families, from strict to free.
-        discrepancies: "kl" (nats), "zero_one".
+        discrepancies: "kl" (nats), "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
+        ceiling: what the ceiling is the best of.
+        target_conditional: "labels" scores against one-hot labels, "probe" against the probabilities of a cross-fitted
+            linear probe on the features. Maps are fitted to labels either way.
         folds: of the cross-fitting.
         bootstrap: resamples of the intervals.
-        seed: of folds, starts and resamples.
+        permutations: of the null; 0 leaves it out.
+        seed: of folds, starts, resamples and permutations.
     """
 
     families: tuple[str, ...] = FAMILIES
     discrepancies: tuple[str, ...] = DISCREPANCIES
+    ceiling: tuple[str, ...] = MEMBERS
+    target_conditional: str = "labels"
     folds: int = 5
     bootstrap: int = 1000
+    permutations: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,8 +56,10 @@ class GapOptions:
             OptionError: an unknown family or discrepancy, or a number out of range.
         """
         for what, names, known in (
-            ("family", self.families, FAMILIES),
-            ("discrepancy", self.discrepancies, DISCREPANCIES),
+            ("family", self.families, FAMILIES + VARIANTS),
+            ("discrepancy", self.discrepancies, ALL_DISCREPANCIES),
+            ("member of the ceiling", self.ceiling, MEMBERS),
+            ("target conditional", (self.target_conditional,), TARGET_CONDITIONALS),
         ):
             if not names:
                 raise OptionError(f"no {what} is asked for", expected="at least one", remedy=f"choose from {known}")
@@ -51,7 +68,7 @@ class GapOptions:
                     raise OptionError(
                         f"{what} {name!r}", expected="one of " + ", ".join(known), remedy=did_you_mean(name, known)
                     )
-        for name, least in (("folds", 2), ("bootstrap", 100), ("seed", 0)):
+        for name, least in (("folds", 2), ("bootstrap", 100), ("permutations", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise OptionError(
                     f"{name} is {getattr(self, name)}", expected=f"at least {least}", remedy="use the default"
@@ -69,6 +86,9 @@ class ConditionalInputs:
         n_classes: K_t, with classes that have no sample.
         groups: (n,) codes of samples that belong together.
         class_names: (K_t,) how messages call the target classes; by default their codes.
+        values: (n,) the regression target that ``labels`` are bins of.
+        tuned: (n, K_t) predictions of a tuned model for these samples, a further member of the ceiling; the tuned
+            model must not have seen them.
     """
 
     log_probabilities: Array
@@ -77,6 +97,8 @@ class ConditionalInputs:
     n_classes: int
     groups: Array | None = None
     class_names: tuple[str, ...] = ()
+    values: Array | None = None
+    tuned: Array | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and ranges.
@@ -106,8 +128,38 @@ class ConditionalInputs:
             raise DataError(
                 f"groups has shape {np.shape(self.groups)}", expected=f"({len(labels)},)", remedy="give one per sample"
             )
-        for key, value in {"log_probabilities": log_p, "features": features, "labels": labels}.items():
+        checked = {"log_probabilities": log_p, "features": features, "labels": labels}
+        if self.values is not None:
+            checked["values"] = _check_values(self.values, len(labels))
+        if self.tuned is not None:
+            checked["tuned"] = _check_tuned(self.tuned, (len(labels), self.n_classes))
+        for key, value in checked.items():
             object.__setattr__(self, key, value)
+
+
+def _check_values(values: Array, n: int) -> Floats:
+    """The regression target as float64."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (n,) or not np.isfinite(values).all():
+        raise DataError(
+            f"values has shape {values.shape}", expected=f"finite numbers ({n},)", remedy="give one per sample"
+        )
+    return values
+
+
+def _check_tuned(tuned: Array, shape: tuple[int, int]) -> Floats:
+    """Predictions of a tuned model as float64 distributions."""
+    tuned = np.asarray(tuned, dtype=np.float64)
+    if tuned.shape != shape or not np.isfinite(tuned).all() or tuned.min() < 0:
+        found = f"tuned has shape {tuned.shape}" if tuned.shape != shape else "tuned has negative or infinite entries"
+        raise DataError(found, expected=f"target class probabilities {shape}", remedy="pass the tuned model's softmax")
+    if np.abs(tuned.sum(axis=1) - 1).max() > ROW_SUM_TOLERANCE:
+        raise DataError(
+            "tuned has rows that do not sum to 1",
+            expected=f"target class probabilities {shape}",
+            remedy="pass the tuned model's softmax, not its logits",
+        )
+    return tuned
 
 
 def check_labels(labels: Array, n: int, n_classes: int | None) -> Labels:
@@ -164,13 +216,13 @@ class MapEntry:
     """One line of a refitted label map.
 
     Attributes:
-        target: target class code.
+        target: target class code; None for a source class that a partition ignores.
         source: source class index.
         agreement: share of the folds whose own map has this line.
         mass: joint mass ``(1/n) sum_i p_iz A_zy`` of a channel's line; None for an injection.
     """
 
-    target: int
+    target: int | None
     source: int
     agreement: float
     mass: float | None = None
@@ -207,6 +259,8 @@ class MisalignmentResult:
 
     Attributes:
         rows: one for each family and discrepancy.
+        decomposition: parts of the injection's normalised KL, by name.
+        r_squared: family -> R^2 of the expected bin mean, where the labels are bins of values.
         label_maps: family -> map refitted on all samples; families without a readable map are absent.
         n_scored: samples that are scored.
         unscored: codes of the classes that are never scored.
@@ -214,6 +268,8 @@ class MisalignmentResult:
     """
 
     rows: tuple[Misalignment, ...]
+    decomposition: dict[str, Estimate]
+    r_squared: dict[str, Estimate]
     label_maps: dict[str, RefittedMap]
     n_scored: int
     unscored: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Held-out and in-sample conditionals to rows with intervals."""
+"""Held-out and in-sample conditionals to rows with intervals: every number from the same resamples."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Floats, Labels, Mask, TargetProbabilities
-from gapkit.gap.discrepancy import Discrepancy, find_discrepancy
+from gapkit.arrays import Labels, Mask, PerSample, TargetProbabilities
+from gapkit.gap.discrepancy import KL, NOISY, Discrepancy, find_discrepancy
 from gapkit.gap.families import FamilyFit
-from gapkit.results import Misalignment
-from gapkit.statistics.uncertainty import Intervals, ratio_intervals
+from gapkit.results import Estimate, Misalignment
+from gapkit.statistics.uncertainty import ratio_intervals
+
+STEPS = {
+    "relabelling": ("injection", "channel"),
+    "readout": ("channel", "linear"),
+    "nonlinear": ("linear", "ceiling"),
+    "absent_or_noise": ("ceiling", None),
+}
+"""Parts of the injection's normalised KL: the first family's value minus the second's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,7 @@ class Scoring:
         resamples: of the bootstrap.
         seed: of the bootstrap.
         reason: why the rows are partial; empty where every class is scored.
+        conditional: (n, K_t) target conditional; None: one-hot labels.
     """
 
     labels: Labels
@@ -35,71 +44,155 @@ class Scoring:
     resamples: int
     seed: int
     reason: str
+    conditional: TargetProbabilities | None = None
+
+    @property
+    def n(self) -> int:
+        """Scored samples."""
+        return int(self.scored.sum())
+
+    def losses(self, measure: Discrepancy, q: TargetProbabilities, rows: Mask | None = None) -> PerSample:
+        """The discrepancy of q (n, K_t) at the scored samples, or at other rows."""
+        rows = self.scored if rows is None else rows
+        if self.conditional is None:
+            return measure.losses(q[rows], self.labels[rows])
+        return measure.distances(q[rows], self.conditional[rows])
+
+    def estimate(self, ratios: Mapping[str, tuple[PerSample, PerSample]]) -> dict[str, Estimate]:
+        """Ratios of sums over the scored samples, by name, with intervals from the same resamples for all.
+
+        A ratio whose denominator sums to nothing is undefined.
+        """
+        sound = {name: pair for name, pair in ratios.items() if pair[1].sum() > 0}
+        found = {
+            name: self.undefined("the class prior is without loss, so there is nothing to divide by")
+            for name in ratios
+            if name not in sound
+        }
+        if not sound:
+            return found
+        intervals = ratio_intervals(
+            np.stack([above for above, _ in sound.values()], axis=1),
+            np.stack([below for _, below in sound.values()], axis=1),
+            groups=None if self.groups is None else self.groups[self.scored],
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+        for k, name in enumerate(sound):
+            found[name] = Estimate(
+                value=float(intervals.value[k]),
+                interval=(float(intervals.low[k]), float(intervals.high[k])),
+                n=self.n,
+                status="partial" if self.reason else "ok",
+                reason=self.reason,
+            )
+        return found
+
+    def undefined(self, reason: str) -> Estimate:
+        """What cannot be computed."""
+        return Estimate(value=None, interval=None, n=0, status="undefined", reason=reason)
 
 
-def score_families(
-    scoring: Scoring, fits: Mapping[str, FamilyFit | str], discrepancies: Sequence[str]
-) -> tuple[Misalignment, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What families score.
+
+    Attributes:
+        rows: one for each discrepancy and family.
+        decomposition: of the injection's normalised KL.
+        ratios: name -> numerator and denominator (scored samples,) of every number above.
+    """
+
+    rows: tuple[Misalignment, ...]
+    decomposition: dict[str, Estimate]
+    ratios: dict[str, tuple[PerSample, PerSample]]
+
+
+def score_families(scoring: Scoring, fits: Mapping[str, FamilyFit | str], discrepancies: Sequence[str]) -> Scores:
     """One row for each discrepancy and family; a family that is a text is undefined for that reason."""
-    defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
     measures = [find_discrepancy(name) for name in discrepancies]
-    pairs = [(measure, name) for measure in measures for name in defined]
-    found = dict(
-        zip([(measure.name, name) for measure, name in pairs], _estimate(scoring, defined, pairs), strict=True)
-    )
-    rows: list[Misalignment] = []
+    held_out = {name: fit.held_out for name, fit in fits.items() if isinstance(fit, FamilyFit)}
+    ratios: dict[str, tuple[PerSample, PerSample]] = {}
     for measure in measures:
-        for name, fit in fits.items():
-            if isinstance(fit, FamilyFit):
-                rows.append(_row(scoring, name, fit, measure, found[measure.name, name]))
-            else:
-                rows.append(_undefined(name, measure, fit))
-    return tuple(rows)
-
-
-def _estimate(
-    scoring: Scoring, fits: Mapping[str, FamilyFit], pairs: Sequence[tuple[Discrepancy, str]]
-) -> list[tuple[Floats, Floats]]:
-    """Value and ends (3,) of each pair, raw and normalised, all from the same resamples."""
-    if not pairs:
-        return []
-    rows, labels = scoring.scored, scoring.labels[scoring.scored]
-    losses = np.stack([measure.losses(fits[name].held_out[rows], labels) for measure, name in pairs], axis=1)
-    priors = np.stack([measure.losses(scoring.prior[rows], labels) for measure, _ in pairs], axis=1)
-    intervals = ratio_intervals(
-        np.hstack([losses, losses]),
-        np.hstack([np.ones_like(losses), priors]),
-        groups=None if scoring.groups is None else scoring.groups[rows],
-        resamples=scoring.resamples,
-        seed=scoring.seed,
+        ratios |= value_ratios(scoring, measure, held_out)
+    steps = _step_ratios(scoring, held_out)
+    found = scoring.estimate(ratios | steps)
+    return Scores(
+        rows=tuple(_row(scoring, measure, name, fit, found) for measure in measures for name, fit in fits.items()),
+        decomposition=_decomposition(scoring, fits, {part: found[part] for part in steps}),
+        ratios=ratios | steps,
     )
-    return [(_ends(intervals, k), _ends(intervals, k + len(pairs))) for k in range(len(pairs))]
 
 
-def _ends(intervals: Intervals, k: int) -> Floats:
-    """Value, lower and upper end; a loss is not negative, so neither is the lower end."""
-    return np.array([intervals.value[k], max(0.0, intervals.low[k]), intervals.high[k]])
+def value_ratios(
+    scoring: Scoring, measure: Discrepancy, held_out: Mapping[str, TargetProbabilities]
+) -> dict[str, tuple[PerSample, PerSample]]:
+    """Value, normalised value and, where labels bring noise, excess over the ceiling, of each family."""
+    prior = scoring.losses(measure, scoring.prior)
+    losses = {name: scoring.losses(measure, q) for name, q in held_out.items()}
+    ones = np.ones_like(prior)
+    ratios: dict[str, tuple[PerSample, PerSample]] = {}
+    for name, own in losses.items():
+        ratios[f"{measure.name} {name} value"] = (own, ones)
+        ratios[f"{measure.name} {name} normalised"] = (own, prior)
+        if "ceiling" in losses and measure.name in NOISY:
+            ratios[f"{measure.name} {name} excess"] = (own - losses["ceiling"], ones)
+    return ratios
+
+
+def _step_ratios(
+    scoring: Scoring, held_out: Mapping[str, TargetProbabilities]
+) -> dict[str, tuple[PerSample, PerSample]]:
+    """The parts of the normalised KL for which both families are there."""
+    losses = {name: scoring.losses(KL, q) for name, q in held_out.items()}
+    prior = scoring.losses(KL, scoring.prior)
+    return {
+        part: (losses[first] - (0.0 if second is None else losses[second]), prior)
+        for part, (first, second) in STEPS.items()
+        if first in losses and (second is None or second in losses)
+    }
+
+
+def _decomposition(
+    scoring: Scoring, fits: Mapping[str, FamilyFit | str], found: Mapping[str, Estimate]
+) -> dict[str, Estimate]:
+    """All parts in order; a part that lacks a family says why. Empty where there is no part at all."""
+    parts: dict[str, Estimate] = {}
+    for part, families in STEPS.items():
+        reasons = [fits.get(name, f"{name} was not asked for") for name in families if name is not None]
+        missing = [reason for reason in reasons if isinstance(reason, str)]
+        parts[part] = scoring.undefined("; ".join(missing)) if missing else found[part]
+    return parts if found else {}
 
 
 def _row(
-    scoring: Scoring, name: str, fit: FamilyFit, measure: Discrepancy, found: tuple[Floats, Floats]
+    scoring: Scoring, measure: Discrepancy, name: str, fit: FamilyFit | str, found: Mapping[str, Estimate]
 ) -> Misalignment:
     """One family under one discrepancy."""
-    (value, low, high), (normalised, normalised_low, normalised_high) = (item.tolist() for item in found)
-    in_sample = None if fit.in_sample is None else float(measure.losses(fit.in_sample, scoring.labels).mean())
+    if isinstance(fit, str):
+        return _undefined(name, measure, fit)
+    value = found[f"{measure.name} {name} value"]
+    normalised = found[f"{measure.name} {name} normalised"]
+    everything = np.ones_like(scoring.scored)
     return Misalignment(
         label_map=name,
         discrepancy=measure.name,
-        value=value,
-        normalised=normalised,
-        interval=(normalised_low, normalised_high),
-        value_interval=(low, high),
-        in_sample=in_sample,
-        proper=measure.proper,
-        n=int(scoring.scored.sum()),
-        status="partial" if scoring.reason else "ok",
-        reason=scoring.reason,
+        value=value.value,
+        normalised=normalised.value,
+        interval=_from_zero(normalised),
+        value_interval=_from_zero(value),
+        in_sample=None if fit.in_sample is None else float(scoring.losses(measure, fit.in_sample, everything).mean()),
+        proper=measure.proper or scoring.conditional is not None,
+        n=scoring.n,
+        excess=found.get(f"{measure.name} {name} excess"),
+        status=value.status if normalised.status != "undefined" else "partial",
+        reason=scoring.reason or normalised.reason,
     )
+
+
+def _from_zero(estimate: Estimate) -> tuple[float, float] | None:
+    """The interval of a loss, which is not negative: neither is the lower end."""
+    return None if estimate.interval is None else (max(0.0, estimate.interval[0]), estimate.interval[1])
 
 
 def _undefined(name: str, measure: Discrepancy, reason: str) -> Misalignment:

@@ -108,3 +108,63 @@ def resampling_counts(size: int, resamples: int, *, seed: int) -> Iterator[Float
         rows = min(step, resamples - start)
         drawn = rng.integers(size, size=(rows, size)) + np.arange(rows)[:, None] * size
         yield np.bincount(drawn.reshape(-1), minlength=rows * size).reshape(rows, size).astype(np.float64)
+
+
+def mean_ratio_interval(
+    numerators: Floats,
+    denominators: Floats,
+    *,
+    groups: Labels | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Intervals:
+    """Studentised bootstrap interval for the mean of ratios ``(1/m) sum_j sum_i x_ij / sum_i y_ij``.
+
+    As ``ratio_intervals``, with the influence ``e_i = (1/m) sum_j (x_ij - R_j y_ij) / mean(y_j)`` of each sample on the
+    mean of the ratios, again in every resample. The same seed gives the same resamples as there; with m = 1 the
+    interval is the same.
+
+    Args:
+        numerators: (n, m) x.
+        denominators: (n, m) y, of positive sums.
+        groups: (n,) codes of samples that are resampled together.
+        resamples: B.
+        seed: of the resamples.
+        level: of confidence.
+
+    Returns:
+        Value and interval ends, (1,) each.
+    """
+    if groups is not None:
+        numerators, denominators = _sums(numerators, groups), _sums(denominators, groups)
+    size, m = numerators.shape
+    ratios, means = numerators.sum(axis=0) / denominators.sum(axis=0), denominators.mean(axis=0)
+    influence = (numerators - ratios * denominators) @ (1 / (m * means))
+    dust = 1e-12 * float((np.abs(numerators).max(axis=0) / means).max())
+    influence = np.where(np.abs(influence) <= dust, 0.0, influence)
+    squares = float(np.square(influence).sum())
+    value, error = float(ratios.mean()), np.sqrt(squares / (size * max(1, size - 1)))
+    if squares == 0:
+        return _single(value, 0.0, value, value)
+    least = float(np.power(influence, 4).sum()) / squares
+    found: list[Floats] = []
+    for counts in resampling_counts(size, resamples, seed=seed):
+        below = counts @ denominators
+        sound = (below > 0).all(axis=1)
+        below = np.where(below > 0, below, 1.0)
+        drawn = counts @ numerators / below
+        weights = size / (m * below)
+        again = numerators @ weights.T - denominators @ (weights * drawn).T
+        spread = np.maximum((counts.T * np.square(again)).sum(axis=0), least) / (size * max(1, size - 1))
+        found.append(np.where(sound, (drawn.mean(axis=1) - value) / np.sqrt(spread), 0.0))
+    tails = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2])
+    low, high = value - max(float(tails[1]), 0.0) * error, value - min(float(tails[0]), 0.0) * error
+    return _single(value, float(error), low, high)
+
+
+def _single(value: float, error: float, low: float, high: float) -> Intervals:
+    """Intervals of one number."""
+    return Intervals(
+        value=np.array([value]), standard_error=np.array([error]), low=np.array([low]), high=np.array([high])
+    )
