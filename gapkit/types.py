@@ -86,6 +86,7 @@ class Target:
         split: (n,) 0 train, 1 test; None where the data has no split.
         sample_rate: in Hz, of series along the last axis.
         alphabet: the symbols that integer codes in x stand for.
+        values: (n,) the numbers that the classes of a binned regression target stand for.
         notes: what the reader understood and did, in words.
     """
 
@@ -99,6 +100,7 @@ class Target:
     split: Array | None = field(default=None, kw_only=True)
     sample_rate: float | None = field(default=None, kw_only=True)
     alphabet: tuple[str, ...] | None = field(default=None, kw_only=True)
+    values: Array | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -115,8 +117,7 @@ class Target:
         lengths = {"y": len(encoded.values)}
         if self.groups is not None:
             lengths[self.group_key or "groups"] = len(self.groups)
-        if self.split is not None:
-            lengths["split"] = len(self.split)
+        lengths |= {key: len(given) for key in ("split", "values") if (given := getattr(self, key)) is not None}
         check_lengths(len(x), lengths, name=self.name)
         groups = None if self.groups is None else np.unique(self.groups, return_inverse=True)[1].reshape(-1)
         values = {
@@ -147,6 +148,7 @@ class Target:
             y=self.y[index],
             groups=None if self.groups is None else self.groups[index],
             split=None if self.split is None else self.split[index],
+            values=None if self.values is None else self.values[index],
         )
 
     def part(self, split: Literal["train", "test", "all"]) -> Target:

@@ -23,7 +23,10 @@ def measure(
     split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
     max_samples: Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")] = "10000",
     embedder: Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")] = "auto",
-    discrepancy: Annotated[Literal["kl", "zero_one", "all"], typer.Option(help="Between conditionals.")] = "all",
+    discrepancy: Annotated[str, typer.Option(help=common.DISCREPANCY_HELP)] = "kl,zero_one",
+    target_conditional: Annotated[
+        Literal["labels", "probe"], typer.Option(help="One-hot labels, or a linear probe's probabilities.")
+    ] = "labels",
     labels: common.Labels = None,
     column: common.Column = None,
     task: common.TaskName = None,
@@ -33,6 +36,7 @@ def measure(
     arch: common.Arch = None,
     folds: Annotated[int, typer.Option(help="Of the cross-fitting.")] = 5,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.")] = 1000,
+    permutations: Annotated[int, typer.Option(help="Of the labels, for p; 0 leaves it out.")] = 200,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     precision: common.Precision = "fp32",
@@ -65,7 +69,7 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
     """What is measured and how, from the command's options."""
     from gapkit.pipeline.measure import MeasureOptions
 
-    names = ("split", "embedder", "folds", "bootstrap", "seed", "batch_size")
+    names = ("split", "embedder", "target_conditional", "folds", "bootstrap", "permutations", "seed", "batch_size")
     return MeasureOptions(
         **{name: given[name] for name in names},
         max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),

@@ -30,6 +30,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the forward pass.")]
 Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoint, such as timm's name.")]
 Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
+DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jensen_shannon, several, or all."
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
 
 
@@ -55,9 +56,11 @@ def count_or_all(text: str, *, option: str) -> int | None:
     )
 
 
-def discrepancies(name: str) -> tuple[str, ...]:
-    """The discrepancies that ``name`` stands for."""
-    return ("kl", "zero_one") if name == "all" else (name,)
+def discrepancies(names: str) -> tuple[str, ...]:
+    """The discrepancies that a comma-separated list, or "all", stands for; names are checked where they are used."""
+    from gapkit.gap.inputs import ALL_DISCREPANCIES
+
+    return ALL_DISCREPANCIES if names == "all" else tuple(dict.fromkeys(name.strip() for name in names.split(",")))
 
 
 def default_folder(command: str) -> Path:

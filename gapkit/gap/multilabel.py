@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Labels
+from gapkit.arrays import Array, Floats
 from gapkit.errors import DataError
 from gapkit.gap.conditional import Measured, fit_and_score
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
@@ -29,6 +29,7 @@ class MultilabelResult:
         per_label: label -> its own result, the label against the rest.
         skipped: label -> why it cannot be measured.
         n_scored: samples that are scored for every measured label.
+        notes: what else there is to say.
     """
 
     rows: tuple[Misalignment, ...]
@@ -36,6 +37,7 @@ class MultilabelResult:
     per_label: dict[str, MisalignmentResult]
     skipped: dict[str, str]
     n_scored: int
+    notes: tuple[str, ...] = ()
 
 
 def measure_multilabel(
@@ -81,7 +83,7 @@ def measure_multilabel(
     return _summarise(inputs, measured, skipped, options)
 
 
-def _check_indicators(indicators: Array, n: int) -> Labels:
+def _check_indicators(indicators: Array, n: int) -> Array:
     """Zeros and ones (n, m) as int64."""
     indicators = np.asarray(indicators)
     if indicators.ndim != 2 or len(indicators) != n or not np.isin(indicators, (0, 1)).all():
@@ -116,6 +118,7 @@ def _summarise(
         per_label={name: item.result for name, item in measured.items()},
         skipped=skipped,
         n_scored=len(order),
+        notes=tuple(f"label {name} cannot be measured: {why}" for name, why in skipped.items()),
     )
 
 

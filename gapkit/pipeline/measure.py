@@ -10,6 +10,8 @@ import numpy as np
 
 from gapkit.errors import OptionError, did_you_mean
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
+from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS, MisalignmentResult
+from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
     label_map_fits,
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from gapkit.pipeline.request import Request
     from gapkit.sources.source import Source
 
-DISCREPANCIES = ("kl", "zero_one")
 SPLITS = ("train", "test", "all")
 FEATURES = "features"
 
@@ -40,9 +41,11 @@ class MeasureOptions:
         split: samples that are used; a target without a split has only "train", which is all of it.
         max_samples: stratified draw of at most this many; None uses all.
         embedder: name of a fixed embedder, "auto" for the choice by the data.
-        discrepancies: "kl", "zero_one".
+        discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
+        target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
         folds: of the cross-fitting.
         bootstrap: resamples of the intervals.
+        permutations: of the null.
         n_bins: quantile bins of a regression target.
         seed: of draws, folds, starts and resamples.
         batch_size: samples per forward pass, None finds one.
@@ -52,9 +55,11 @@ class MeasureOptions:
     split: Literal["train", "test", "all"] = "train"
     max_samples: int | None = 10_000
     embedder: str = "auto"
-    discrepancies: tuple[str, ...] = ("kl", "zero_one")
+    discrepancies: tuple[str, ...] = DISCREPANCIES
+    target_conditional: Literal["labels", "probe"] = "labels"
     folds: int = 5
     bootstrap: int = 1000
+    permutations: int = 200
     n_bins: int = 10
     seed: int = 0
     batch_size: int | None = None
@@ -67,14 +72,15 @@ class MeasureOptions:
             OptionError: an option is out of range.
         """
         _check_choice("split", self.split, SPLITS)
-        for name, least in (("folds", 2), ("bootstrap", 100), ("n_bins", 2), ("seed", 0)):
+        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
+        for name, least in (("folds", 2), ("bootstrap", 100), ("permutations", 0), ("n_bins", 2), ("seed", 0)):
             _check_least(name, getattr(self, name), least)
         if self.max_samples is not None:
             _check_least("max_samples", self.max_samples, 20)
         if self.batch_size is not None:
             _check_least("batch_size", self.batch_size, 1)
         for name in self.discrepancies:
-            _check_choice("discrepancy", name, DISCREPANCIES)
+            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
 
     def numbers(self) -> dict[str, Any]:
         """The options that change a number, for the provenance."""
@@ -94,11 +100,13 @@ def measure(
     """Measure the misalignment between a source and a target through one embedder.
 
     D(M^s, M^t) = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X)) (Ma et al., ICML 2024), for the label-map
-    families injection, channel and linear, each fitted and scored on different folds; see ``gapkit.gap.conditional``.
+    families injection, partition, channel, linear and ceiling, each fitted and scored on different folds; see
+    ``gapkit.gap.conditional``.
 
     Args:
         source: the pretrained model.
-        target: the labelled dataset; regression targets are binned by quantiles.
+        target: the labelled dataset; regression targets are binned by quantiles, several labels per sample are measured
+            one against the rest.
         embedder: a fitted embedder; by default a fixed one, chosen by ``options.embedder``.
         surrogate: labelled set of the source's modality that gives a headless source its head.
         options: what is measured and how.
@@ -115,13 +123,18 @@ def measure(
     choice, embedder = choose_embedder(source, target, embedder, options)
     used, notes = select(target, options)
     activations = run_source(source, used, embedder, surrogate or source.surrogate, options, progress)
-    gap = measure_misalignment(conditional_inputs(activations), gap_options(options), progress)
+    gap = measure_gap(activations, gap_options(options), progress)
     return GapResult(
         source=summarise_source(source, activations),
         target=summarise_target(activations, choice, options),
         misalignment=gap.rows,
         label_maps=name_label_maps(gap, activations),
         label_map_fits=label_map_fits(gap),
+        decomposition=gap.decomposition,
+        r_squared={} if isinstance(gap, MultilabelResult) else gap.r_squared,
+        per_label=(
+            {name: one.rows for name, one in gap.per_label.items()} if isinstance(gap, MultilabelResult) else {}
+        ),
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         provenance=provenance(source, used, options, seconds=time.monotonic() - started),
     )
@@ -173,23 +186,40 @@ def run_source(
     return complete_head(activations, known, seed=options.seed)
 
 
+def measure_gap(
+    activations: Activations, options: GapOptions, progress: Progress
+) -> MisalignmentResult | MultilabelResult:
+    """The misalignment of single labels, or of each label against the rest."""
+    target, inputs = activations.target, conditional_inputs(activations)
+    if target.task == "multilabel":
+        return measure_multilabel(inputs, target.y, target.class_names or (), options, progress)
+    return measure_misalignment(inputs, options, progress)
+
+
 def conditional_inputs(activations: Activations) -> ConditionalInputs:
     """The arrays that the misalignment needs: log p, the head's features, labels and groups."""
     target = activations.target
+    several = target.task == "multilabel"
     return ConditionalInputs(
         log_probabilities=activations.log_probabilities,
         features=np.asarray(activations.features[FEATURES], dtype=np.float64),
-        labels=target.y,
-        n_classes=target.n_classes,
+        labels=np.zeros(len(target), dtype=np.int64) if several else target.y,
+        n_classes=1 if several else target.n_classes,
         groups=target.groups,
-        class_names=tuple(target.class_names or ()),
+        class_names=() if several else tuple(target.class_names or ()),
+        values=target.values,
     )
 
 
 def gap_options(options: MeasureOptions) -> GapOptions:
     """The options of the misalignment."""
     return GapOptions(
-        discrepancies=options.discrepancies, folds=options.folds, bootstrap=options.bootstrap, seed=options.seed
+        discrepancies=options.discrepancies,
+        target_conditional=options.target_conditional,
+        folds=options.folds,
+        bootstrap=options.bootstrap,
+        permutations=options.permutations,
+        seed=options.seed,
     )
 
 

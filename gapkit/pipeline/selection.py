@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gapkit.arrays import Labels, generator
-from gapkit.errors import OptionError
 from gapkit.statistics.binning import quantile_bins
 from gapkit.types import Target
 
@@ -25,20 +24,14 @@ def select(target: Target, options: MeasureOptions) -> tuple[Target, tuple[str, 
     One split is taken, a regression target is binned, and at most ``max_samples`` are drawn, class by class.
 
     Raises:
-        OptionError: no such split, or several labels per sample.
+        OptionError: no such split.
     """
-    if target.task == "multilabel":
-        raise OptionError(
-            f"{target.name}: y has {target.n_classes} labels per sample",
-            expected="one class or one number per sample",
-            remedy="measure one column of y at a time",
-        )
     used, notes = target.part(options.split), list[str]()
     if target.task == "regression":
         used, note = as_bins(used, options.n_bins)
         notes.append(note)
     if options.max_samples is not None and len(used) > options.max_samples:
-        index = stratified_draw(used.y, options.max_samples, seed=options.seed)
+        index = stratified_draw(strata(used), options.max_samples, seed=options.seed)
         notes.append(f"{len(index)} of {len(used)} samples drawn, class by class; --max-samples all uses every one")
         used = used.take(index)
     return used, tuple(notes)
@@ -48,8 +41,17 @@ def as_bins(target: Target, n_bins: int) -> tuple[Target, str]:
     """A regression target as classes of about equal size, bounded by quantiles of y."""
     codes, edges = quantile_bins(target.y, n_bins)
     names = tuple(f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
-    binned = replace(target, y=codes, class_names=names, task="classification")
+    binned = replace(target, y=codes, class_names=names, task="classification", values=target.y)
     return binned, f"regression target read as {len(names)} classes, bounded by quantiles of y"
+
+
+def strata(target: Target) -> Labels:
+    """What a draw keeps in proportion: the class, or of several labels the rarest one that a sample has."""
+    if target.y.ndim == 1:
+        return target.y
+    counts = target.y.sum(axis=0)
+    rarest = np.where(target.y > 0, counts, len(target) + 1).argmin(axis=1)
+    return np.where(target.y.any(axis=1), rarest, target.y.shape[1]).astype(np.int64)
 
 
 def stratified_draw(labels: Labels, size: int, *, seed: int) -> npt.NDArray[np.int64]:

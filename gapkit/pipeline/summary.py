@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gapkit.arrays import digest, fingerprints
+from gapkit.gap.multilabel import WITH, WITHOUT, MultilabelResult
 from gapkit.results import Provenance, SourceSummary, TargetSummary, library_versions
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from gapkit.pipeline.measure import MeasureOptions
     from gapkit.sources.source import Source
     from gapkit.types import Activations, Target
+
+LabelMaps = dict[str, list[dict[str, Any]]]
 
 
 def summarise_source(source: Source, activations: Activations) -> SourceSummary:
@@ -36,7 +40,7 @@ def summarise_target(activations: Activations, choice: Choice, options: MeasureO
     """The target as it was used."""
     target = activations.target
     names = target.class_names or ()
-    counts = np.bincount(target.y, minlength=len(names)).tolist()
+    counts = (np.bincount(target.y, minlength=len(names)) if target.y.ndim == 1 else target.y.sum(axis=0)).tolist()
     return TargetSummary(
         name=target.name,
         n=len(target),
@@ -78,12 +82,23 @@ def overlap(source: Source, target: Target) -> tuple[str, ...]:
     )
 
 
-def name_label_maps(gap: MisalignmentResult, activations: Activations) -> dict[str, list[dict[str, Any]]]:
-    """The lines of the refitted label maps, with class names instead of codes."""
-    targets, sources = activations.target.class_names or (), activations.source_classes
+def name_label_maps(gap: MisalignmentResult | MultilabelResult, activations: Activations) -> LabelMaps:
+    """The lines of the refitted label maps, with class names instead of codes; of several labels, each with its own."""
+    sources = activations.source_classes
+    if isinstance(gap, MultilabelResult):
+        lines: LabelMaps = {}
+        for label, one in gap.per_label.items():
+            for family, own in _lines(one, (WITHOUT, WITH), sources).items():
+                lines.setdefault(family, []).extend({"label": label} | line for line in own)
+        return lines
+    return _lines(gap, activations.target.class_names or (), sources)
+
+
+def _lines(gap: MisalignmentResult, targets: Sequence[str], sources: Sequence[str]) -> LabelMaps:
+    """The lines of one target's label maps."""
     return {
         name: [
-            {"target": targets[entry.target], "source": sources[entry.source]}
+            {"target": None if entry.target is None else targets[entry.target], "source": sources[entry.source]}
             | ({} if entry.mass is None else {"mass": entry.mass})
             | {"agreement": entry.agreement}
             for entry in fitted.entries
@@ -92,8 +107,14 @@ def name_label_maps(gap: MisalignmentResult, activations: Activations) -> dict[s
     }
 
 
-def label_map_fits(gap: MisalignmentResult) -> dict[str, dict[str, Any]]:
+def label_map_fits(gap: MisalignmentResult | MultilabelResult) -> dict[str, dict[str, Any]]:
     """Temperature and eps of the refitted label maps, and the evidence of convergence that their family has."""
+    if isinstance(gap, MultilabelResult):
+        return {
+            f"{family}: {label}": fit
+            for label, one in gap.per_label.items()
+            for family, fit in label_map_fits(one).items()
+        }
     keys = ("temperature", "eps", "optimal", "pseudo_count", "gap", "iterations")
     return {
         name: {key: getattr(fitted, key) for key in keys if getattr(fitted, key) is not None}

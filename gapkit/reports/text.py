@@ -14,10 +14,23 @@ if TYPE_CHECKING:
 
 HEAD_ARRAYS = ("features", "logits")
 """What every entry of the cache holds beside the layers that were asked for."""
-FAMILY_WIDTH = 14
+FAMILY_WIDTH = 18
 TITLE_WIDTH = 10
 LINE_WIDTH = 110
-DISCREPANCY_TITLES = {"kl": "KL", "zero_one": "zero-one"}
+DISCREPANCY_TITLES = {
+    "kl": "KL",
+    "brier": "Brier",
+    "total_variation": "total variation",
+    "zero_one": "zero-one",
+    "squared_hellinger": "squared Hellinger",
+    "jensen_shannon": "Jensen-Shannon",
+}
+PART_MEANINGS = {
+    "relabelling": "injection - channel: the source's labels mean other things",
+    "readout": "channel - linear: knowledge in the features, not in the labels",
+    "nonlinear": "linear - ceiling: knowledge that a linear head does not read",
+    "absent_or_noise": "ceiling: not in the features, or noise in the labels",
+}
 
 
 def gap_table(result: GapResult) -> str:
@@ -25,9 +38,9 @@ def gap_table(result: GapResult) -> str:
     lines = [*paragraph("source", result.source.description), *paragraph("target", target_line(result))]
     lines += paragraph("embedder", f"{result.target.embedder} (chosen for {result.target.embedder_reason})")
     for discrepancy in dict.fromkeys(row.discrepancy for row in result.misalignment):
-        title = f"normalised misalignment ({DISCREPANCY_TITLES[discrepancy]})"
-        lines += ["", f"  {'label map':<{FAMILY_WIDTH}}{title:<38}{'95 % interval':<17}{'raw value':<12}in sample"]
+        lines += ["", heading(discrepancy)]
         lines += [row_line(row) for row in result.misalignment if row.discrepancy == discrepancy]
+    lines += part_lines(result)
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
     for note in result.notes:
         lines += paragraph("note", note)
@@ -51,15 +64,69 @@ def target_line(result: GapResult) -> str:
     return f"{target.name}: {target.n} samples{split}, {target.dtype} {shape}, {target.n_classes} classes{groups}"
 
 
+def heading(discrepancy: str) -> str:
+    """The titles above the rows of one discrepancy."""
+    title = f"normalised misalignment ({DISCREPANCY_TITLES[discrepancy]})"
+    names = f"{'95 % interval':<16}{'p':<7}{'raw value':<11}{'in sample':<11}excess"
+    return f"  {'label map':<{FAMILY_WIDTH}}{title:<44}{names}"
+
+
 def row_line(row: Misalignment) -> str:
-    """One family: value, interval and status."""
+    """One family: value, interval, p of the null, raw value, in-sample value, excess over the ceiling and status."""
     if row.value is None or row.normalised is None:
         return f"  {row.label_map:<{FAMILY_WIDTH}}{row.status}: {row.reason}"
-    interval = "" if row.interval is None else f"{row.interval[0]:.2f} - {row.interval[1]:.2f}"
+    p = "" if row.null is None or row.null.p is None else f"{row.null.p:.3f}"
     in_sample = "" if row.in_sample is None else f"{row.in_sample:.3f}"
+    excess = "" if row.excess is None or row.excess.value is None else f"{row.excess.value:.3f}"
     status = "" if row.status == "ok" else f"  {row.status}: {row.reason}"
-    numbers = f"{row.normalised:<38.2f}{interval:<17}{row.value:<12.3f}{in_sample}"
+    numbers = f"{row.normalised:<44.2f}{span(row.interval):<16}{p:<7}{row.value:<11.3f}{in_sample:<11}{excess}"
     return f"  {row.label_map:<{FAMILY_WIDTH}}{numbers}{status}".rstrip()
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    """An interval as text.
+
+    Example:
+        >>> span((0.1234, 0.5))
+        '0.12 - 0.50'
+        >>> span((-0.1, 0.05))
+        '-0.10 to 0.05'
+    """
+    if interval is None:
+        return ""
+    joint = "-" if interval[0] >= 0 else "to"
+    return f"{interval[0]:.2f} {joint} {interval[1]:.2f}"
+
+
+def part_lines(result: GapResult) -> list[str]:
+    """The decomposition of the injection's normalised KL, R^2 of a regression target, and single labels."""
+    lines: list[str] = []
+    if result.decomposition:
+        lines += ["", f"  {'part of the injection':<24}{'normalised KL':<16}{'95 % interval':<17}what it is"]
+    for name, part in result.decomposition.items():
+        if part.value is None:
+            lines.append(f"  {name:<24}{part.status}: {part.reason}")
+        else:
+            lines.append(f"  {name:<24}{part.value:<16.2f}{span(part.interval):<17}{PART_MEANINGS[name]}")
+    if result.r_squared:
+        lines += ["", f"  {'label map':<24}{'R^2':<16}95 % interval"]
+    for name, found in result.r_squared.items():
+        value = found.status if found.value is None else f"{found.value:.2f}"
+        lines.append(f"  {name:<24}{value:<16}{span(found.interval)}".rstrip())
+    return lines + label_lines(result)
+
+
+def label_lines(result: GapResult) -> list[str]:
+    """Of a multi-label target one line for each label: the normalised value of every family, first discrepancy."""
+    if not result.per_label:
+        return []
+    first = result.misalignment[0].discrepancy
+    families = [row.label_map for row in result.misalignment if row.discrepancy == first]
+    table = [[f"label ({DISCREPANCY_TITLES[first]})", *families]]
+    for label, rows in result.per_label.items():
+        values = {row.label_map: row.normalised for row in rows if row.discrepancy == first}
+        table.append([label, *("-" if values[name] is None else f"{values[name]:.2f}" for name in families)])
+    return ["", *(f"  {line}" for line in columns(table).splitlines())]
 
 
 def columns(rows: Sequence[Sequence[str]], *, gap: int = 2) -> str:
