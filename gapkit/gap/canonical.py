@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Labels, PerSample, generator
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, PerSample, generator
 from gapkit.gap.inputs import ConditionalInputs
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.statistics.folds import Folds
@@ -50,8 +50,7 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
     and of their group, decides.
     """
     log_p = np.maximum(inputs.log_probabilities, LOG_FLOOR)
-    keys = np.stack([_project(inputs.features), _project(np.sort(log_p, axis=1).astype(np.float32))])
-    marks = _rank(keys)
+    marks = _marks(inputs.features, log_p)
     groups = inputs.labels if inputs.groups is None else inputs.groups
     order = np.lexsort((_held(marks, groups), _held(marks, inputs.labels), marks)).astype(np.int64)
     classes, labels = _by_first_occurrence(inputs.labels[order])
@@ -82,13 +81,18 @@ def _column_keys(log_p: Floats) -> Floats:
     return np.sum(log_p * weights[:, None], axis=0)
 
 
-def _rank(keys: Floats) -> Indices:
-    """Dense ranks (n,) of the columns of keys (k, n), the first key first."""
-    order = np.lexsort(keys[::-1])
-    steps = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
-    ranks = np.empty(keys.shape[1], dtype=np.int64)
-    ranks[order] = np.concatenate([[0], np.cumsum(steps)])
-    return ranks
+def _marks(features: Features, log_p: Floats) -> Indices:
+    """Dense ranks (n,) by the features' projection; among equals by that of sorted log p, which few samples need."""
+    _, ranks, counts = np.unique(_project(features), return_inverse=True, return_counts=True)
+    tied = counts[ranks.reshape(-1)] > 1
+    second = np.zeros(len(ranks))
+    # Sorted, so that places of source classes do not matter; in float32, so that rounding of log p does not.
+    second[tied] = _project(np.sort(log_p[tied], axis=1).astype(np.float32))
+    order = np.lexsort((second, ranks.reshape(-1)))
+    steps = (np.diff(ranks.reshape(-1)[order]) != 0) | (np.diff(second[order]) != 0)
+    marks = np.empty(len(order), dtype=np.int64)
+    marks[order] = np.concatenate([[0], np.cumsum(steps)])
+    return marks
 
 
 def _held(marks: Indices, codes: Labels) -> Indices:
