@@ -17,9 +17,10 @@ from gapkit.statistics.scaling import Scaling, fit_scaling
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """A fitted linear map ``q = (1 - eps) softmax(log q_c + x W + b) + eps pi`` over x = [standardised features, log q_c].
+    """A fitted linear map ``q = (1 - eps) softmax(log q_c + x W + b) + eps pi``.
 
-    q_c is what the channel says; the map of features alone (``linear_plain``) has x = standardised features and no q_c.
+    x = [standardised features, log q_c], where q_c is what the channel says. The map of features alone
+    (``linear_plain``) has x = standardised features and no q_c.
 
     Attributes:
         channel: read by ``predict_log``; None where the map reads features alone or was fitted without its channel.
