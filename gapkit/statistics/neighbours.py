@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, Mask, PerSample, TargetProbabilities, generator
+from gapkit.statistics.logistic import log_loss
 from gapkit.statistics.scaling import Scaling, fit_scaling
 from gapkit.statistics.splits import Split
 
@@ -168,24 +170,28 @@ def vote(labels: Array, prior: Floats) -> TargetProbabilities:
 
 
 def choose_neighbours(
-    neighbourhood: Neighbourhood, labels: Labels, split: Split, prior: Floats, *, sizes: tuple[int, ...] = SIZES
+    neighbourhood: Neighbourhood,
+    labels: Labels,
+    split: Split,
+    prior: Floats,
+    *,
+    criterion: Callable[[PerSample], float] = log_loss,
 ) -> ChosenNeighbours:
-    """The vote of neighbours with the k of least validation log loss; the smallest k of equals.
+    """The vote of neighbours with the k of least validation loss among ``SIZES``; the smallest k of equals.
 
     Args:
         neighbourhood: of all samples.
         labels: (n,) class codes.
-        split: fitting side, inner split and scored samples.
+        split: fitting side, inner split and scored samples. A k above the inner fitting side's size is left out.
         prior: (K,) class prior pi, positive.
-        sizes: candidates of k, ascending; those above the inner fitting side's size are left out.
+        criterion: loss from the probabilities (n_v,) that the validation samples' own classes get.
     """
-    most = min(sizes[-1], int(split.inner_fit.sum()))
-    allowed = [size for size in sizes if size <= most]
+    most = min(SIZES[-1], int(split.inner_fit.sum()))
+    allowed = [size for size in SIZES if size <= most]
     rows = np.flatnonzero(split.validation)
     near = labels[neighbourhood.among(rows, split.inner_fit, most)]
     tried = [vote(near[:, :size], prior) for size in allowed]
-    own: list[PerSample] = [q[np.arange(len(rows)), labels[rows]] for q in tried]
-    best = int(np.argmin([-np.log(p).mean() for p in own]))
+    best = int(np.argmin([criterion(q[np.arange(len(rows)), labels[rows]]) for q in tried]))
     found = neighbourhood.among(np.flatnonzero(split.scored), split.fit, most)
     references = neighbourhood.order[split.fit[neighbourhood.order]]
     model = Neighbours(

@@ -12,7 +12,7 @@ from gapkit.arrays import Array, Features, Labels, Mask, PerSample, TargetProbab
 from gapkit.statistics.logistic import log_loss
 
 HIDDEN = 64
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1.0
 """scikit-learn's alpha, which it divides by the batch size."""
 MOST_EPOCHS, PATIENCE = 40, 5

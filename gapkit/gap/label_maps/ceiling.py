@@ -10,7 +10,7 @@ import numpy as np
 from gapkit.arrays import Features, Floats, PerSample, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.label_maps.channel import Channel, ChannelFit
-from gapkit.gap.label_maps.linear import Linear, LinearFit
+from gapkit.gap.label_maps.linear import Linear, LinearFit, mixed_loss
 from gapkit.gap.label_maps.mixing import fit_eps, mix
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.problem import Problem
@@ -25,13 +25,14 @@ GIVEN = "tuned"
 
 @dataclass(frozen=True, kw_only=True)
 class NeighbourMap:
-    """The vote of nearest neighbours in the source's features, ``q = (k p + pi) / (k + 1)``."""
+    """The vote of nearest neighbours in the source's features, ``q = (1 - eps) (k p + pi) / (k + 1) + eps pi``."""
 
     neighbours: Neighbours
+    eps: float
 
     def predict_log(self, log_p: Floats, features: Features) -> TargetProbabilities:
         """Features (n, d) to q (n, K_t); log p is not read."""
-        return self.neighbours.predict(features)
+        return mix(self.neighbours.predict(features), self.neighbours.prior, self.eps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,13 @@ def _own(q: TargetProbabilities, problem: Problem, part: Part) -> PerSample:
     return q[np.arange(len(q)), problem.samples.labels[part.validation]]
 
 
+def _mixture(q: TargetProbabilities, problem: Problem, part: Part) -> tuple[float, float]:
+    """Share of the prior beside q (n_v, K_t) of the inner validation samples, and the mean loss with it."""
+    own_prior = part.prior[problem.samples.labels[part.validation]]
+    eps, loss = fit_eps(_own(q, problem, part)[:, None], own_prior)
+    return float(eps[0]), float(loss[0])
+
+
 def _channel_member(problem: Problem, part: Part, fit: ChannelFit) -> Member:
     """The channel; its q of inner folds is mixed already."""
     own = _own(fit.inner[part.validation], problem, part)
@@ -163,37 +171,33 @@ def _neighbour_members(problem: Problem, parts: Sequence[Part]) -> list[Member]:
     neighbourhood = make_neighbourhood(problem.features, splits, seed=problem.seed)
     found: list[Member] = []
     for part, split in zip(parts, splits, strict=True):
-        chosen = choose_neighbours(neighbourhood, problem.samples.labels, split, part.prior)
-        loss = -float(np.log(_own(chosen.validation, problem, part)).mean())
-        found.append(Member(inner_loss=loss, scored=chosen.scored, fitted=NeighbourMap(neighbours=chosen.model)))
+        criterion = mixed_loss(part.prior[problem.samples.labels[part.validation]])
+        chosen = choose_neighbours(neighbourhood, problem.samples.labels, split, part.prior, criterion=criterion)
+        eps, loss = _mixture(chosen.validation, problem, part)
+        fitted = NeighbourMap(neighbours=chosen.model, eps=eps)
+        found.append(Member(inner_loss=loss, scored=mix(chosen.scored, part.prior, eps), fitted=fitted))
     return found
 
 
 def _perceptron_member(problem: Problem, part: Part) -> Member:
     """A small perceptron, eps from the inner validation samples."""
     labels, validation = problem.samples.labels[part.fit], part.validation[part.fit]
-    own_prior = part.prior[labels[validation]]
     scaling = fit_scaling(problem.features[part.fit])
-
-    def criterion(own: PerSample) -> float:
-        return float(fit_eps(own[:, None], own_prior)[1][0])
-
     chosen = choose_perceptron(
         scaling.apply(problem.features[part.fit]),
         labels,
         validation,
         n_classes=len(part.prior),
         seed=problem.seed,
-        criterion=criterion,
+        criterion=mixed_loss(part.prior[labels[validation]]),
     )
-    eps, loss = fit_eps(_own(chosen.validation, problem, part)[:, None], own_prior)
-    fitted = PerceptronMap(scaling=scaling, perceptron=chosen.model, eps=float(eps[0]), prior=part.prior)
+    eps, loss = _mixture(chosen.validation, problem, part)
+    fitted = PerceptronMap(scaling=scaling, perceptron=chosen.model, eps=eps, prior=part.prior)
     scored = fitted.predict_log(problem.samples.log_p[part.scored], problem.features[part.scored])
-    return Member(inner_loss=float(loss[0]), scored=scored, fitted=fitted)
+    return Member(inner_loss=loss, scored=scored, fitted=fitted)
 
 
 def _given_member(problem: Problem, part: Part, tuned: TargetProbabilities) -> Member:
     """Given predictions, eps from the inner validation samples."""
-    own = _own(tuned[part.validation], problem, part)
-    eps, loss = fit_eps(own[:, None], part.prior[problem.samples.labels[part.validation]])
-    return Member(inner_loss=float(loss[0]), scored=mix(tuned[part.scored], part.prior, float(eps[0])), fitted=None)
+    eps, loss = _mixture(tuned[part.validation], problem, part)
+    return Member(inner_loss=loss, scored=mix(tuned[part.scored], part.prior, eps), fitted=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,16 +95,12 @@ def fit_linear(
     own_prior = part.prior[own_labels[validation]]
     scaling = fit_scaling(features[part.fit])
     own_log_q = None if log_q is None else log_q[part.fit]
-
-    def criterion(own: PerSample) -> float:
-        return float(fit_eps(own[:, None], own_prior)[1][0])
-
     chosen = choose_logistic(
         _regressors(scaling.apply(features[part.fit]), own_log_q),
         own_labels,
         validation,
         offset=np.zeros((len(own_labels), len(part.prior))) if own_log_q is None else own_log_q,
-        criterion=criterion,
+        criterion=mixed_loss(own_prior),
     )
     own = chosen.validation[np.arange(len(own_prior)), own_labels[validation]]
     eps, loss = fit_eps(own[:, None], own_prior)
@@ -118,6 +115,15 @@ def fit_linear(
     held_out = np.tile(part.prior, (len(labels), 1))
     held_out[part.scored] = linear.read(features[part.scored], None if log_q is None else log_q[part.scored])
     return LinearFit(linear=linear, held_out=held_out, inner_loss=float(loss[0]))
+
+
+def mixed_loss(own_prior: PerSample) -> Callable[[PerSample], float]:
+    """What validation samples lose under a map mixed with the class prior, from what both give to their own classes."""
+
+    def criterion(own: PerSample) -> float:
+        return float(fit_eps(own[:, None], own_prior)[1][0])
+
+    return criterion
 
 
 def _regressors(scaled: Features, log_q: Floats | None) -> Features:
