@@ -31,6 +31,11 @@ has exactly this gap D where it contains ``P(y | x)``, which takes two things:
   class prior leaves an injection an injection with eps = rho (``World.epsilon``), and any other label noise makes it a
   channel. Where eps > 0, families without eps (the paper's definition to the letter) do not contain it.
 
+For an injection, ``P(y | x)`` before label noise is also softmax linear in x, because all classes have the same
+covariance: logistic regression on the features holds it, whatever the shares, and label noise from the class prior with
+eps = rho. That is where the signal is if it is in the features alone (``signal="features"``); label maps, which see the
+source conditional only, then have a gap of exactly 1, and ``World.truth(given="all")`` is what the features leave.
+
 In a stricter family D is larger; under the zero-one loss it may be the same, as only the largest class counts. The gap
 of a map that was fitted to a sample is larger too, and ``World.expected_loss`` gives it. Groups leave all of this as it
 is: each sample by itself is distributed as if there were none.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from gapkit.errors import OptionError, did_you_mean
 
 Relation = Literal["injection", "partition", "channel"]
@@ -82,10 +84,12 @@ class WorldOptions:
             check_number(name, getattr(self, name), most=1.0)
         if self.shares is not None:
             check_shares("shares", self.shares, self.n_target)
+            object.__setattr__(self, "shares", tuple(self.shares))
         if isinstance(self.noise, str):
             check_choice("noise", self.noise, get_args(Noise))
         else:
             check_shares("noise", self.noise, self.n_target, zero=True)
+            object.__setattr__(self, "noise", tuple(self.noise))
         _check_classes(self)
         _check_together(self)
 
@@ -106,8 +110,8 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 def check_number(name: str, value: Any, *, zero: bool = True, most: float = math.inf) -> None:
     """Refuse what is no finite number between 0 (itself allowed if ``zero``) and ``most``."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or value < 0 or value > most or (value == 0 and not zero):
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= most or math.isinf(number) or (number == 0 and not zero):
         least = "at least" if zero else "above"
         limit = f" and at most {most:g}" if math.isfinite(most) else ""
         example = min(most, 1.0) if not zero else 0.0
@@ -118,12 +122,13 @@ def check_number(name: str, value: Any, *, zero: bool = True, most: float = math
 
 def check_shares(name: str, shares: Any, size: int, *, zero: bool = False) -> None:
     """Refuse what is no distribution over ``size`` classes; without ``zero``, every class needs a share."""
-    sound = len(shares) == size and all(isinstance(share, Real) and math.isfinite(share) for share in shares)
-    least = min(shares, default=0.0) if sound else -1.0
-    if not sound or least < 0 or (least == 0 and not zero) or abs(math.fsum(shares) - 1) > SHARES_TOLERANCE:
+    is_list = isinstance(shares, Sequence | np.ndarray) and len(shares) == size
+    numbers = [float(share) if isinstance(share, Real) else math.nan for share in shares] if is_list else [math.nan]
+    is_distribution = min(numbers) >= 0 and abs(sum(numbers) - 1) <= SHARES_TOLERANCE
+    if not is_distribution or (min(numbers) == 0 and not zero):
         kind = "non-negative" if zero else "positive"
         raise OptionError(
-            f"{name} {tuple(shares)!r}",
+            f"{name} {shares!r}",
             expected=f"{size} {kind} numbers that sum to 1, one for each target class",
             remedy=f"divide them by their sum, or leave {name} out",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from gapkit.data.worlds.discrepancies import Discrepancy
 from gapkit.data.worlds.options import WorldOptions
@@ -54,4 +54,4 @@ def separation_for(
                 remedy="lower label_noise or concentration, or ask for a larger gap",
             )
         high *= 2
-    return float(brentq(excess, 0.0 if high == 1.0 else high / 2, high, rtol=1e-6, xtol=1e-9))
+    return float(root_scalar(excess, bracket=(0.0 if high == 1.0 else high / 2, high), rtol=1e-6).root)

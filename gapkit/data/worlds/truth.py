@@ -56,7 +56,9 @@ def exact_truth(value: float, prior: Floats, discrepancy: Discrepancy) -> Truth:
 def mean_truth(losses: Iterable[PerSample], prior: Floats, discrepancy: Discrepancy) -> Truth:
     """The mean of independent losses, given in blocks, with the standard error of a mean."""
     every = np.concatenate(list(losses))
-    value, error = float(every.mean()), float(every.std(ddof=1) / np.sqrt(len(every)))
+    value, error = float(every.mean()), np.inf
+    if np.isfinite(value):
+        error = float(every.std(ddof=1) / np.sqrt(len(every)))
     below = prior_value(prior, discrepancy)
     return Truth(
         value=value,

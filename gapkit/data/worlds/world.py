@@ -15,7 +15,7 @@ from gapkit.data.worlds.gaussians import Gaussians
 from gapkit.data.worlds.options import WorldOptions, check_choice, check_whole
 from gapkit.data.worlds.relations import draw_relation, normalised
 from gapkit.data.worlds.sampling import Grouping, draw_classes, observe
-from gapkit.data.worlds.strictest import Family, strictest_family
+from gapkit.data.worlds.strictest import TOLERANCE, Family, strictest_family
 from gapkit.data.worlds.truth import Truth, exact_truth, mean_truth, prior_value
 from gapkit.errors import OptionError
 
@@ -115,7 +115,8 @@ class World:
     def _strictest(self) -> tuple[Family, float]:
         """The family and its eps; where p says nothing, the class prior is a member of every family that there is."""
         shown = self.drawn > 0
-        if not self.informs("source") or not np.ptp(self.means[shown], axis=0).any():
+        varies = self.informs("source") and np.ptp(self.means[shown], axis=0).any()
+        if not varies or np.ptp(self.channel[shown], axis=0).max() <= TOLERANCE:
             return ("injection" if self.options.n_target <= self.options.n_source else "channel"), 1.0
         weights = self.drawn[shown] / self.source_prior[shown]
         return strictest_family(self.channel[shown], weights=weights, prior=self.prior)
@@ -152,6 +153,7 @@ class World:
         Raises:
             OptionError: n is no positive number, or seed is negative.
         """
+        check_whole("n", n, 1)
         return next(self.draws(n, seed=seed, rows=n + self.options.group_size))
 
     def draws(self, n: int, *, seed: int = 0, rows: int = BLOCK_ROWS) -> Iterator[Draw]:
