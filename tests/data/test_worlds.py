@@ -225,6 +225,13 @@ def test_a_label_of_groups_is_shared_and_source_classes_are_not() -> None:
     assert world_of("injection").draw(5).groups is None
 
 
+def test_what_does_not_depend_on_the_label_of_a_group_is_not_shared_by_it() -> None:
+    draw = world_of("neither", group_size=2, group_label=True).draw(20_000)
+    centred = draw.features - draw.features.mean(axis=0)
+    correlation = (centred[::2] * centred[1::2]).mean(axis=0) / centred.var(axis=0)
+    assert np.abs(correlation).max() < stats.norm.isf(SURE) / np.sqrt(10_000)
+
+
 def test_the_signal_is_where_it_is_asked_for() -> None:
     def dependence(values: np.ndarray, labels: np.ndarray) -> float:
         """Smallest p-value of an analysis of variance, times the number of columns."""

@@ -17,12 +17,12 @@ def strictest_family(channel: Floats, *, weights: Floats, prior: Floats) -> tupl
 
     ``r_z`` is proportional to ``weights_z p_z``. Where the weights differ, only a channel can hold them. Else the rows
     of A have to be ``(1 - eps) e_g(z) + eps prior``: in each, the smallest ratio to the prior is eps, and what is left
-    stands in one column.
+    stands in one column. Every column has one then: a class without a source class would need eps = 1.
 
     Args:
         channel: A (k, K_t), rows sum to 1; only source classes that the target shows.
         weights: t / w (k,).
-        prior: P(y) (K_t,), positive.
+        prior: P(y) = t A (K_t,), positive.
 
     Returns:
         The family and eps, which is 0 for a channel.
@@ -38,9 +38,8 @@ def strictest_family(channel: Floats, *, weights: Floats, prior: Floats) -> tupl
     shares = (channel / prior).min(axis=1)
     eps = float(shares.mean())
     rest = channel - eps * prior
-    columns = np.unique(rest.argmax(axis=1))
     is_shift = bool(np.ptp(weights) > TOLERANCE * weights.max())
     is_mixed = bool(np.ptp(shares) > TOLERANCE) or bool((np.sort(rest, axis=1)[:, :-1] > TOLERANCE).any())
-    if is_shift or is_mixed or len(columns) < len(prior):
+    if is_shift or is_mixed:
         return "channel", 0.0
     return ("injection" if len(channel) == len(prior) else "partition"), eps if eps > TOLERANCE else 0.0
