@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
-from gapkit.arrays import Array, Features, Floats, Indices, Labels, Mask, PerSample, TargetProbabilities, generator
+from gapkit.arrays import AnyShape, Features, Floats, Indices, Labels, Mask, PerSample, TargetProbabilities, generator
 from gapkit.statistics.logistic import log_loss
 from gapkit.statistics.scaling import Scaling, fit_scaling
 from gapkit.statistics.splits import Split
 
+Nearby = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], "..."]
+"""Positions, or labels, (m, k) of the k neighbours of m samples."""
 SIZES = (1, 3, 10, 30, 100)
 """Candidates of k."""
 TIE_STREAM = 5
@@ -23,7 +26,7 @@ BLOCK_ENTRIES = 1 << 20
 """Distances that are held at once (8 MB)."""
 
 
-def nearest(queries: Features, references: Features, count: int) -> Indices:
+def nearest(queries: Floats, references: Floats, count: int) -> Nearby:
     """Positions (m, count) of the references nearest to each query in Euclidean distance, nearest first.
 
     References as far as each other come in their order. ``|x - y|^2 = |x|^2 - 2 x y + |y|^2`` needs one product for a
@@ -73,11 +76,11 @@ class Neighbourhood:
     """
 
     scaling: Scaling
-    points: Features
+    points: Floats
     order: Indices
-    candidates: Indices
+    candidates: Nearby
 
-    def among(self, rows: Indices, allowed: Mask, count: int) -> Indices:
+    def among(self, rows: Indices, allowed: Mask, count: int) -> Nearby:
         """The nearest ``count`` of the allowed samples (len(rows), count) for each of some samples, nearest first.
 
         Samples with fewer allowed candidates than that are compared with all allowed samples.
@@ -127,7 +130,7 @@ class Neighbours:
     """
 
     scaling: Scaling
-    references: Features
+    references: Floats
     labels: Labels
     size: int
     prior: Floats
@@ -150,12 +153,12 @@ class ChosenNeighbours:
     """
 
     model: Neighbours
-    validation: TargetProbabilities
-    scored: TargetProbabilities
-    nearest: Indices
+    validation: Floats
+    scored: Floats
+    nearest: Nearby
 
 
-def vote(labels: Array, prior: Floats) -> TargetProbabilities:
+def vote(labels: Nearby, prior: Floats) -> TargetProbabilities:
     """``(k p + pi) / (k + 1)`` (n, K) from the labels (n, k) of neighbours.
 
     Example:

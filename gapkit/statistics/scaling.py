@@ -26,7 +26,7 @@ class Scaling:
     mean: Floats
     spread: Floats
 
-    def apply(self, features: Features) -> Features:
+    def apply(self, features: Features) -> Floats:
         """Features (n, d) to ``(x - mean) / spread`` (n, k); columns that did not vary are left out."""
         kept = features if len(self.columns) == features.shape[1] else features[:, self.columns]
         scaled = kept - self.mean
