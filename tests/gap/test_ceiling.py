@@ -9,7 +9,7 @@ import pytest
 
 from gapkit.errors import DataError
 from gapkit.gap import ConditionalInputs
-from gapkit.gap.label_maps.ceiling import GIVEN, fit_ceiling
+from gapkit.gap.label_maps.ceiling import GIVEN, find_neighbourhood, fit_ceiling
 from gapkit.gap.label_maps.channel import choose_channels, fit_parts
 from gapkit.gap.label_maps.linear import fit_linear
 from gapkit.gap.problem import prepare
@@ -155,16 +155,19 @@ def test_a_ceiling_without_members_is_an_error(world):
         fit_ceiling(make_problem(world(n=60).inputs()), [], [], ())
 
 
-def test_one_pass_over_the_distances_serves_all_folds(world, monkeypatch):
-    calls = []
+def test_one_pass_over_the_distances_serves_all_folds_and_the_caller(solved, monkeypatch):
+    problem, calls = solved[0], []
 
     def counted(features, splits, *, seed):
         calls.append(len(splits))
         return make_neighbourhood(features, splits, seed=seed)
 
     monkeypatch.setattr("gapkit.gap.label_maps.ceiling.make_neighbourhood", counted)
-    fit_ceiling(make_problem(world(n=80).inputs()), [], [], ("knn",))
-    assert calls == [5]
+    found = fit_ceiling(problem, [], [], ("knn",))
+    assert calls == [3]
+    shared = fit_ceiling(problem, [], [], ("knn",), find_neighbourhood(problem))
+    assert calls == [3, 3]
+    assert (shared.held_out == found.held_out).all()
 
 
 def test_the_same_seed_gives_the_same_ceiling(solved):

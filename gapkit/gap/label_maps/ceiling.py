@@ -14,7 +14,7 @@ from gapkit.gap.label_maps.linear import Linear, LinearFit, mixed_loss
 from gapkit.gap.label_maps.mixing import fit_eps, mix
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.problem import Problem
-from gapkit.statistics.neighbours import Neighbours, choose_neighbours, make_neighbourhood
+from gapkit.statistics.neighbours import Neighbourhood, Neighbours, choose_neighbours, make_neighbourhood
 from gapkit.statistics.perceptron import Perceptron, choose_perceptron
 from gapkit.statistics.scaling import Scaling, fit_scaling
 from gapkit.statistics.splits import Split
@@ -89,6 +89,7 @@ def fit_ceiling(
     channels: Sequence[ChannelFit],
     linears: Sequence[LinearFit],
     members: Sequence[str] = ("channel", "linear", "knn", "mlp"),
+    neighbourhood: Neighbourhood | None = None,
 ) -> CeilingFit:
     """The member with the least KL on the inner validation samples, fold by fold; the first of equals.
 
@@ -101,6 +102,7 @@ def fit_ceiling(
         channels: the channel of each fold, read where "channel" is a member.
         linears: the linear map of each fold, read where "linear" is a member.
         members: any of "channel", "linear", "knn" and "mlp".
+        neighbourhood: from ``find_neighbourhood``, where it is there already.
 
     Raises:
         DataError: no member at all.
@@ -113,7 +115,7 @@ def fit_ceiling(
         elif name == "linear":
             found[name] = [_linear_member(part, fit) for part, fit in zip(parts, linears, strict=False)]
         elif name == "knn":
-            found[name] = _neighbour_members(problem, parts)
+            found[name] = _neighbour_members(problem, parts, neighbourhood or find_neighbourhood(problem))
         elif name == "mlp":
             found[name] = [_perceptron_member(problem, part) for part in parts]
     if problem.tuned is not None:
@@ -165,14 +167,24 @@ def _linear_member(part: Part, fit: LinearFit) -> Member:
     return Member(inner_loss=fit.inner_loss, scored=fit.held_out[part.scored], fitted=fit.linear)
 
 
-def _neighbour_members(problem: Problem, parts: Sequence[Part]) -> list[Member]:
-    """Nearest neighbours of all folds, from one pass over the distances."""
-    splits = [Split(fit=part.fit, validation=part.validation, scored=part.scored) for part in parts]
-    neighbourhood = make_neighbourhood(problem.features, splits, seed=problem.seed)
+def find_neighbourhood(problem: Problem) -> Neighbourhood:
+    """Candidates for the neighbours of every sample in every fold, from one pass over the distances."""
+    return make_neighbourhood(problem.features, [split_of(part) for part in problem.parts[:-1]], seed=problem.seed)
+
+
+def split_of(part: Part) -> Split:
+    """The part as probes know it."""
+    return Split(fit=part.fit, validation=part.validation, scored=part.scored)
+
+
+def _neighbour_members(problem: Problem, parts: Sequence[Part], neighbourhood: Neighbourhood) -> list[Member]:
+    """The vote of nearest neighbours, eps from the inner validation samples."""
     found: list[Member] = []
-    for part, split in zip(parts, splits, strict=True):
+    for part in parts:
         criterion = mixed_loss(part.prior[problem.samples.labels[part.validation]])
-        chosen = choose_neighbours(neighbourhood, problem.samples.labels, split, part.prior, criterion=criterion)
+        chosen = choose_neighbours(
+            neighbourhood, problem.samples.labels, split_of(part), part.prior, criterion=criterion
+        )
         eps, loss = _mixture(chosen.validation, problem, part)
         fitted = NeighbourMap(neighbours=chosen.model, eps=eps)
         found.append(Member(inner_loss=loss, scored=mix(chosen.scored, part.prior, eps), fitted=fitted))
