@@ -100,7 +100,7 @@ DISCREPANCIES = {
     "squared_hellinger": squared_hellinger,
     "jensen_shannon": jensen_shannon,
 }
-# Proper: if labels follow t, no q has a smaller expected loss than t. The best q, where t_y loss'(q_y) is constant in y:
+# Proper: if labels follow t, no q has a smaller expected loss than t. The best q (t_y loss'(q_y) the same for all y):
 #   kl, brier            q = t and nothing else (strictly proper)
 #   zero_one             any q with its greatest entry where t has it, so t too (proper, not strictly)
 #   total_variation      all mass on the greatest t_y: the expected loss 1 - sum_y t_y q_y is linear
@@ -214,8 +214,8 @@ def certified_gap(p, labels, a, c, prior):
     """What ``stochastic_objective`` can still gain is at most sum_z [max_y H(z, y) - sum_y A(z, y) H(z, y)].
 
     H = (G + c pi_y / A) / n is the gradient, and a concave function lies below its tangent plane, which is highest over
-    the row-stochastic maps where each row puts all on its greatest H. Without the term of c, G / n certifies the optimum
-    of another problem, that of c = 0.
+    the row-stochastic maps where each row puts all on its greatest H. Without the term of c, G / n certifies the
+    optimum of another problem, that of c = 0.
     """
     slope = label_gain(p, labels, a)
     if c:
@@ -247,7 +247,7 @@ def mm_objective(p, labels, a, c, prior):
 
     At A_0, log (pA)_iy >= sum_z r_iz log A(z, y) + const with r_iz = p_iz A_0(z, y) / (pA_0)_iy, and -log s is above
     its tangent at s_0 = (pA_0 1)_i. Both bounds, sum_zy A_0 G log A - sum_z D(z) sum_y A(z, y), and the penalty have
-    their greatest sum at A = (A_0 G + c pi') / (D + c). On row-stochastic maps this is n ``stochastic_objective`` - c K_s.
+    their greatest sum at A = (A_0 G + c pi') / (D + c). For row-stochastic A it is n ``stochastic_objective`` - c K_s.
     """
     fit = sum(np.log(row @ a[:, y]) - np.log((row @ a).sum()) for row, y in zip(p, labels, strict=True))
     return fit + penalty(a, c, prior) - c * a.sum()

@@ -1,8 +1,9 @@
 """Slow and obvious twins of the honest estimation: cross-fitting, bootstrap, permutation, as plain loops.
 
 Loaded by its path like ``naive.py``, which it loads itself (``estimates.naive``); see there for the letters. Besides:
-``folds`` (n,) is the fold in which a sample is scored, -1 for samples that are never scored and always on the fitting
-side; ``x`` and ``y`` are per-sample losses of a map and of the class prior (or ones, for raw values), of the scored
+``folds`` (n,) is the fold in which a sample is scored, -1 where it never is; ``home`` (n,), by default the same, the
+fold whose fitting side leaves it out, -1 where none does (who is never scored may have to leave with its group);
+``x`` and ``y`` are per-sample losses of a map and of the class prior (or ones, for raw values), of the scored
 samples only; ``resamples`` is a list of integer arrays, each the units (samples, or groups in sorted order) of one
 bootstrap resample, so that two implementations can be fed with the same draws (from counts:
 ``np.repeat(np.arange(len(counts)), counts)``).
@@ -21,24 +22,25 @@ naive = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(naive)
 
 
-def cross_fitted_prior(labels, folds, n_target):
+def cross_fitted_prior(labels, folds, n_target, home=None):
     """(n, K_t): for a sample of fold k the ``class_prior`` of all samples outside fold k, NaN where never scored."""
+    home = folds if home is None else home
     prior = np.full((len(labels), n_target), np.nan)
     for i, fold in enumerate(folds):
         if fold >= 0:
-            counts = [sum(labels[folds != fold] == y) for y in range(n_target)]
+            counts = [sum(labels[home != fold] == y) for y in range(n_target)]
             prior[i] = naive.class_prior(counts)
     return prior
 
 
-def paired_losses(name, q, labels, folds, target=None):
+def paired_losses(name, q, labels, folds, target=None, home=None):
     """(x, y): losses of q and of the cross-fitted prior on the scored samples, against labels or soft ``target``.
 
     Zero-one of the prior is the error of its mode, by the same function (equal modes share the error).
     """
     scored = folds >= 0
     against = labels[scored] if target is None else target[scored]
-    prior = cross_fitted_prior(labels, folds, q.shape[1])
+    prior = cross_fitted_prior(labels, folds, q.shape[1], home)
     return naive.discrepancies(name, q[scored], against), naive.discrepancies(name, prior[scored], against)
 
 
@@ -47,9 +49,9 @@ def raw_value(name, q, labels, folds):
     return paired_losses(name, q, labels, folds)[0].mean()
 
 
-def normalised_value(name, q, labels, folds, target=None):
+def normalised_value(name, q, labels, folds, target=None, home=None):
     """Sum of losses over the same sum for the cross-fitted class prior: 0 perfect, 1 no better than the prior."""
-    x, y = paired_losses(name, q, labels, folds, target)
+    x, y = paired_losses(name, q, labels, folds, target, home)
     return x.sum() / y.sum()
 
 
@@ -124,16 +126,16 @@ def macro_value(name, per_label_q, indicators, folds):
     return sum(values) / len(values)
 
 
-def binned_r_squared(q, bins, values, folds):
+def binned_r_squared(q, bins, values, folds, home=None):
     """1 - SSE / SSE of the cross-fitted mean, over scored samples; the prediction is sum_b q_b mean(values in bin b).
 
     Both means are of the fitting side, the samples outside the fold; a bin that is empty there gets the mean of all.
     """
-    errors = around = 0.0
+    home, errors, around = folds if home is None else home, 0.0, 0.0
     for i, fold in enumerate(folds):
         if fold < 0:
             continue
-        fit = folds != fold
+        fit = home != fold
         means = [
             values[fit & (bins == b)].mean() if (fit & (bins == b)).any() else values[fit].mean()
             for b in range(q.shape[1])

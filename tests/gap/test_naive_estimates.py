@@ -37,6 +37,9 @@ def test_cross_fitted_prior_by_hand():
     assert prior[[0, 1, 3]] == pytest.approx(np.full((3, 3), 1 / 3))
     assert prior[[2, 4]] == pytest.approx(np.array([[2.5, 1.5, 1.5]] * 2) / 5.5)
     assert np.isnan(prior[5]).all()
+    left_with_fold_0 = estimates.cross_fitted_prior(LABELS, FOLDS, 3, np.array([0, 0, 1, 0, 1, 0]))
+    assert left_with_fold_0[0] == pytest.approx(np.array([1.5, 1.5, 0.5]) / 3.5)
+    assert left_with_fold_0[2] == pytest.approx(prior[2])
 
 
 def test_normalised_values_by_hand():
@@ -78,6 +81,14 @@ def test_bootstrap_interval_by_hand():
     value, low, high = estimates.bootstrap_interval(np.array([1.0, 2, 3]), np.ones(3), draws)
     assert value == 2
     assert (low, high) == pytest.approx((2 - 0.475 / np.sqrt(3), 2 + 0.475 / np.sqrt(3)))
+
+
+def test_errors_by_hand():
+    """A resample of mean 5 / 3: the floor 12 / (sum y)^2 = 4 / 3 under error*^2 makes t = -(1 / 3) / sqrt(4 / 3)."""
+    assert estimates.standard_error(np.array([-1.0, 0, 1])) == pytest.approx(np.sqrt(3))
+    draws = [np.array([0, 0, 2])]
+    _, low, high = estimates.bootstrap_interval(np.array([1.0, 2, 3]), np.ones(3), draws, least=12)
+    assert (low, high) == pytest.approx((2 + 1 / 3 / np.sqrt(4 / 3) / np.sqrt(3),) * 2)
 
 
 def test_interval_of_a_raw_value_is_students_t_of_a_mean():
@@ -161,6 +172,8 @@ def test_r_squared_by_hand():
     assert estimates.binned_r_squared(even, bins, values, np.array([0, 1, -1, -1])) == pytest.approx(
         1 - (2.75**2 + 1.25**2) / ((10 / 3) ** 2 + 2**2)
     )
+    # Bin 0 is empty outside fold 0, where its mean is that of 4 and 5, like bin 1's.
+    assert estimates.binned_r_squared(even, bins, values, np.array([0, 0, -1, -1])) == pytest.approx(0)
 
 
 def test_p_value_by_hand():
