@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gapkit.errors import DataError
-from gapkit.gap.label_maps.channel import Channel
+from gapkit.gap.label_maps.channel import fit_channel
 from gapkit.gap.label_maps.linear import fit_linear
 from gapkit.gap.label_maps.parts import fold_parts, make_part
 from gapkit.statistics.folds import stratified_folds
-from gapkit.statistics.logistic import fit_logistic
+from gapkit.statistics.logistic import choose_logistic, fit_logistic
 from gapkit.statistics.uncertainty import ratio_intervals
 
 
@@ -28,11 +28,9 @@ def uniform(n, n_classes):
     return np.full((n, n_classes), -np.log(n_classes))
 
 
-def some_channel(rng, n_source, prior):
-    matrix = rng.dirichlet(np.ones(len(prior)), size=n_source)
-    return Channel(
-        matrix=matrix, temperature=2.0, eps=0.1, prior=prior, pseudo_count=0.0, objective=0.0, gap=0.0, iterations=0
-    )
+def some_channel(log_p, labels):
+    """Any channel will do; this one has seen all samples."""
+    return fit_channel(np.exp(log_p), labels, temperature=2.0, pseudo_count=1.0)
 
 
 @pytest.fixture(name="made")
@@ -48,7 +46,7 @@ def made_():
 
 def test_the_map_says_of_scored_samples_what_is_held_out(made):
     features, log_p, labels, part = made
-    channel = some_channel(np.random.default_rng(0), 5, part.prior)
+    channel = some_channel(log_p, labels)
     log_q = np.log(channel.predict_log(log_p))
     fitted = fit_linear(features, log_q, labels, part, channel)
     scored = part.scored
@@ -76,7 +74,7 @@ def test_the_plain_map_reads_features_alone(made):
 
 def test_the_inner_loss_is_that_of_a_map_fitted_without_the_validation_samples(made):
     features, log_p, labels, part = made
-    log_q = np.log(some_channel(np.random.default_rng(1), 5, part.prior).predict_log(log_p))
+    log_q = np.log(some_channel(log_p, labels).predict_log(log_p))
     fitted = fit_linear(features, log_q, labels, part)
     scaled = (features - features[part.fit].mean(axis=0)) / features[part.fit].std(axis=0)
     x, inner, validation = np.hstack([scaled, log_q]), part.inner_fit, part.validation
@@ -90,6 +88,25 @@ def test_the_inner_loss_is_that_of_a_map_fitted_without_the_validation_samples(m
     eps = min(np.linspace(1e-4, 1, 4000), key=total)
     assert fitted.linear.eps == pytest.approx(eps, abs=0.01)
     assert fitted.inner_loss == pytest.approx(-np.log((1 - eps) * own + eps * pi).mean(), abs=2e-3)
+
+
+def test_the_penalty_is_chosen_by_the_loss_of_the_mixture(made, monkeypatch):
+    features, _, labels, part = made
+    given = []
+
+    def spied(*arguments, criterion, **more):
+        given.append(criterion)
+        return choose_logistic(*arguments, criterion=criterion, **more)
+
+    monkeypatch.setattr("gapkit.gap.label_maps.linear.choose_logistic", spied)
+    fit_linear(features, uniform(240, 3), labels, part)
+    own, pi = np.random.default_rng(7).random(int(part.validation.sum())), part.prior[labels[part.validation]]
+
+    def total(eps):
+        return -np.log((1 - eps) * own + eps * pi).sum() - np.log(eps)
+
+    eps = min(np.linspace(1e-4, 1, 20000), key=total)
+    assert given[0](own) == pytest.approx(-np.log((1 - eps) * own + eps * pi).mean(), abs=1e-4)
 
 
 def test_neither_scored_labels_nor_scored_features_enter_the_fit(made):

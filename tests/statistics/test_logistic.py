@@ -96,6 +96,15 @@ def test_the_penalty_is_the_best_of_all_that_could_be_tried(seed, signal):
     assert chosen.model.predict(x) == pytest.approx(whole.predict(x), abs=3e-3)
 
 
+def test_half_decades_beside_the_best_decade_are_tried_too():
+    found = set()
+    for seed in range(6):
+        x, labels = blobs(seed, 200, 20, signal=0.3)
+        chosen = choose_logistic(x, labels, np.arange(200) % 4 == 0, offset=zeros(labels))
+        found.add(PENALTIES.index(chosen.model.penalty) % 2)
+    assert found == {0, 1}
+
+
 def test_validation_samples_are_predicted_without_their_labels():
     x, labels = blobs(5, 120, 6)
     validation = np.arange(120) % 4 == 0

@@ -96,6 +96,22 @@ def test_the_same_seed_gives_the_same_numbers(probe):
     assert (probe(features, labels, folds).probabilities == probe(features, labels, folds).probabilities).all()
 
 
+@pytest.mark.parametrize("probe", PROBES)
+def test_samples_that_are_not_scored_are_no_hits(probe):
+    features, labels = blobs(8, n=120, n_classes=3)
+    groups = np.arange(120) % 30
+    labels[groups < 20] = np.arange(80) % 2
+    labels[groups >= 20] = 2
+    groups[labels == 2] = 20 + np.arange(40) % 2  # two groups for five folds
+    labels[groups == 21] = 2
+    features[labels == 2] += 9
+    folds = stratified_folds(labels, groups=groups)
+    assert folds.unscored == (2,)
+    found = probe(features, labels, folds, groups=groups)
+    assert (found.hits[labels == 2] == 0).all()
+    assert found.accuracy == found.hits.sum() / 80
+
+
 def test_groups_never_straddle_fitting_validation_and_scored_samples():
     _, labels = blobs(7)
     groups = np.random.default_rng(0).integers(25, size=200)
@@ -104,6 +120,8 @@ def test_groups_never_straddle_fitting_validation_and_scored_samples():
         sides = [set(groups[mask]) for mask in (split.inner_fit, split.validation, split.scored)]
         assert all(sides)
         assert sum(len(side) for side in sides) == len(set.union(*sides))
+        assert (split.inner_fit | split.validation == split.fit).all()
+        assert 0.15 < split.validation.sum() / split.fit.sum() < 0.35
     assert (sum(split.scored.astype(int) for split in splits) == 1).all()
 
 
