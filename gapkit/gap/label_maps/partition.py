@@ -1,0 +1,225 @@
+"""The partition family: several source classes may be read as one target class, and a source class may be ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Array, Features, Floats, Indices, Mask, Probabilities, TargetProbabilities
+from gapkit.errors import DataError
+from gapkit.gap.inputs import check_probabilities
+from gapkit.gap.label_maps import injection as injections
+from gapkit.gap.label_maps.injection import Injection
+from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.partition_problem import IGNORED, make_problem, read_injection
+from gapkit.gap.label_maps.partition_search import ENUMERATION_LIMIT, FoundPartition, search_partition
+from gapkit.gap.label_maps.partition_walk import search_inside, thin, walk_temperatures
+from gapkit.gap.label_maps.parts import VALIDATION, Part, whole_part
+from gapkit.gap.label_maps.tempering import Samples, Tempered, log_of, sort_samples, temper
+
+__all__ = ["IGNORED", "Partition", "PartitionFit", "fit_in_sample", "fit_partition", "fit_parts"]
+
+CROSS_FITTED_ENTRIES = 1 << 17
+"""Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A fitted partition ``q(y | x) = (1 - eps) S_y / sum_y' S_y' + eps pi_y``, ``S_y = sum_{z: r(z) = y} p_z`` at T.
+
+    Attributes:
+        reading: (K_s,) r, the target class of each source class; -1 where it is ignored.
+        temperature: T.
+        eps: share of the class prior.
+        prior: (K_t,) class prior pi of the fitting samples.
+        loss: mean renormalised KL (nats) on the fitting samples at eps = 0, which r minimises.
+        optimal: whether every partition was compared; else it is the best that the search found.
+    """
+
+    reading: Indices
+    temperature: float
+    eps: float
+    prior: Floats
+    loss: float
+    optimal: bool
+
+    def predict(self, probs: Probabilities) -> TargetProbabilities:
+        """Source conditional (n, K_s) to mapped conditional q (n, K_t)."""
+        return self.predict_log(log_of(probs))
+
+    def predict_log(self, log_p: Floats, features: Features | None = None) -> TargetProbabilities:
+        """As ``predict``, from log p (n, K_s); features are not read."""
+        q = gather(temper(log_p, self.temperature), self.reading, len(self.prior))
+        return mix(q, self.prior, self.eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionFit:
+    """The partition of one part, and a reading that has not seen the part's validation samples.
+
+    Attributes:
+        partition: fitted on the whole fitting side.
+        inner: (K_s,) reading fitted on the inner fitting side, at the same temperature.
+    """
+
+    partition: Partition
+    inner: Indices
+
+
+def gather(p: Probabilities, reading: Indices, n_classes: int) -> TargetProbabilities:
+    """``S_y / sum_y' S_y'`` (n, K_t) of p (n, K_s)."""
+    sums = p @ (reading[:, None] == np.arange(n_classes)).astype(np.float64)
+    return sums / sums.sum(axis=1, keepdims=True)
+
+
+def fit_partition(
+    probs: Array,
+    labels: Array,
+    *,
+    n_classes: int | None = None,
+    temperature: float | None = None,
+    enumeration: int = ENUMERATION_LIMIT,
+    seed: int = 0,
+) -> Partition:
+    """Fit the best reading of source classes as target classes under the renormalised KL, starting from the injection.
+
+    Args:
+        probs: (n, K_s) source conditional, rows sum to 1.
+        labels: (n,) target class codes 0 .. K_t - 1.
+        n_classes: K_t; by default the largest code + 1.
+        temperature: T; by default chosen on the grid [0.25, 64] on an inner split.
+        enumeration: all partitions are compared where there are at most this many readings.
+        seed: of the inner folds and the injection's random starts.
+
+    Raises:
+        DataError: arrays that do not fit together, or fewer source than target classes.
+
+    Example:
+        >>> probs = np.tile([[0.1, 0.5, 0.3, 0.1], [0.6, 0.1, 0.2, 0.1]], (20, 1))
+        >>> fitted = fit_partition(probs, np.tile([0, 1], 20))
+        >>> fitted.reading.tolist(), fitted.optimal
+        ([1, 0, -1, -1], True)
+    """
+    probs, labels, n_classes = check_probabilities(probs, labels, n_classes)
+    if probs.shape[1] < n_classes:
+        raise DataError(
+            f"probs has {probs.shape[1]} source classes for {n_classes} target classes",
+            expected="at least as many source as target classes (probs: source, labels: target)",
+            remedy="use fit_channel",
+        )
+    part = whole_part(labels, n_classes=n_classes, seed=seed)
+    samples, order = sort_samples(log_of(probs), labels, n_classes)
+    parts = [part.take(order)]
+    chosen = injections.injection_temperatures(samples, parts)[0] if temperature is None else temperature
+    start = injections.fit_part(samples.temper(float(chosen)), parts[0], seed=seed, enumeration=enumeration)
+    return _fit(samples, parts, [start], choose=temperature is None, enumeration=enumeration)[0].partition
+
+
+def fit_parts(samples: Samples, parts: list[Part], injections: Sequence[Injection], *, seed: int) -> list[PartitionFit]:
+    """Each part's partition: T by the validation loss, the search from its injection and from its inner reading.
+
+    Args:
+        samples: sorted by class.
+        parts: fitting sides.
+        injections: fitted to ``part.fit`` of each part.
+        seed: changes nothing: the search draws no random start.
+    """
+    return _fit(samples, parts, injections, choose=True, enumeration=ENUMERATION_LIMIT)
+
+
+def _fit(
+    samples: Samples, parts: list[Part], starts: Sequence[Injection], *, choose: bool, enumeration: int
+) -> list[PartitionFit]:
+    """T for each part (the injection's, unless it is to be chosen), then inner reading and partition at it."""
+    temperatures = np.array([start.temperature for start in starts])
+    warm: list[list[Indices]] = [[] for _ in parts]
+    if choose:
+        chosen = partition_temperatures(samples, parts, temperatures, enumeration=enumeration)
+        temperatures, warm = np.array([value for value, _ in chosen]), [[reading] for _, reading in chosen]
+    found: dict[int, PartitionFit] = {}
+    for value in np.unique(temperatures):
+        tempered = samples.temper(float(value))
+        for k in np.flatnonzero(temperatures == value).tolist():
+            inner = search_inside(tempered, parts[k].inner_fit, *warm[k], enumeration=enumeration).reading
+            partition = fit_part(tempered, parts[k], starts[k], inner, enumeration=enumeration)
+            found[k] = PartitionFit(partition=partition, inner=inner)
+    return [found[k] for k in range(len(parts))]
+
+
+def partition_temperatures(
+    samples: Samples, parts: list[Part], starts: Floats, *, enumeration: int
+) -> list[tuple[float, Indices]]:
+    """T for each part, by the validation loss mixed with the prior, and a first reading at it."""
+
+    def loss(k: int, tempered: Tempered, reading: Indices) -> float:
+        rows = parts[k].validation
+        own = own_probability(tempered, rows, reading)
+        return float(fit_eps(own[:, None], parts[k].prior[samples.labels[rows]])[1][0])
+
+    masks = [thin(part.inner_fit) for part in parts]
+    return walk_temperatures(samples, masks, starts, loss, enumeration=enumeration)
+
+
+def own_probability(tempered: Tempered, rows: Mask, reading: Indices) -> Floats:
+    """What a reading gives to the own class of the samples ``rows``."""
+    labels = tempered.samples.labels[rows]
+    return gather(tempered.p[rows], reading, tempered.samples.n_classes)[np.arange(len(labels)), labels]
+
+
+def fit_part(
+    tempered: Tempered, part: Part, start: Injection, inner: Indices, *, enumeration: int = ENUMERATION_LIMIT
+) -> Partition:
+    """The reading of the whole fitting side, from its injection and its inner reading; eps on held-out samples."""
+    n_source = tempered.p.shape[1]
+    problem = make_problem(tempered, part.fit)
+    starts = [read_injection(start.sigma, n_source), inner]
+    found = search_partition(problem, starts, enumeration=enumeration)
+    rows, own = part.validation, np.empty(len(part.fit))
+    own[rows] = own_probability(tempered, rows, inner)
+    if part.fit.sum() * n_source <= CROSS_FITTED_ENTRIES:
+        for fold in range(VALIDATION + 1, part.n_inner):
+            fresh = part.inner == fold
+            other = search_inside(tempered, part.without(fold), enumeration=enumeration).reading
+            own[fresh] = own_probability(tempered, fresh, other)
+        rows = part.fit
+    eps, _ = fit_eps(own[rows, None], part.prior[tempered.samples.labels[rows]])
+    return _as_partition(found, tempered, part.prior, float(eps[0]))
+
+
+def _as_partition(found: FoundPartition, tempered: Tempered, prior: Floats, eps: float) -> Partition:
+    return Partition(
+        reading=found.reading,
+        temperature=tempered.temperature,
+        eps=eps,
+        prior=prior,
+        loss=found.loss,
+        optimal=found.optimal,
+    )
+
+
+def fit_in_sample(samples: Samples, prior: Floats, start: Injection) -> Partition:
+    """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
+
+    The injection is a candidate as it stands, because the reading that is best at eps = 0 may not be so once mixed: the
+    mixed loss never exceeds the injection's.
+    """
+    everything = np.ones(len(samples.labels), dtype=bool)
+    sigma = read_injection(start.sigma, samples.log_p.shape[1])
+
+    def evaluate(tempered: Tempered, found: FoundPartition) -> tuple[float, Partition]:
+        own = own_probability(tempered, everything, found.reading)
+        eps, loss = fit_eps(own[:, None], prior[samples.labels], pseudo=0.0)
+        return float(loss[0]), _as_partition(found, tempered, prior, float(eps[0]))
+
+    def loss(k: int, tempered: Tempered, reading: Indices) -> float:
+        return evaluate(tempered, FoundPartition(reading=reading, loss=0.0, optimal=False))[0]
+
+    begin = np.array([start.temperature])
+    value, warm = walk_temperatures(samples, [thin(everything)], begin, loss, enumeration=ENUMERATION_LIMIT)[0]
+    tempered = samples.temper(value)
+    best = evaluate(tempered, search_partition(make_problem(tempered, everything), [sigma, warm]))
+    tempered = samples.temper(start.temperature)
+    given = FoundPartition(reading=sigma, loss=start.loss, optimal=False)
+    return min(best, evaluate(tempered, given), key=lambda item: item[0])[1]
