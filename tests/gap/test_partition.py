@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -219,24 +220,37 @@ def test_partition_at_a_given_temperature_is_never_worse_than_the_injection_ther
         assert fitted.loss <= strict.loss + 1e-12
 
 
+def fit_from(log_p, labels, sigma):
+    """The partition of all samples from an injection that is given."""
+    samples, order = sort_samples(log_p, labels, len(sigma))
+    part = whole_part(labels, n_classes=len(sigma), seed=0).take(order)
+    start = replace(injections.fit_part(samples.temper(1.0), part, seed=0), sigma=sigma)
+    return fit_parts(samples, [part], [start], seed=0)[0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_renaming_source_classes_renames_the_map(world, seed):
     made = world(seed=seed, n=120, n_source=30)
-    order = np.random.default_rng([seed, 12]).permutation(30)
-    plain, renamed = fit_partition(made.probs, made.labels), fit_partition(made.probs[:, order], made.labels)
-    assert np.array_equal(renamed.reading, plain.reading[order])
-    assert renamed.eps == pytest.approx(plain.eps)
-    assert renamed.temperature == plain.temperature
+    rng = np.random.default_rng([seed, 12])
+    order, sigma = rng.permutation(30), rng.permutation(30)[:4]
+    plain = fit_from(made.log_p, made.labels, sigma)
+    renamed = fit_from(made.log_p[:, order], made.labels, np.argsort(order)[sigma])
+    assert np.array_equal(renamed.partition.reading, plain.partition.reading[order])
+    assert np.array_equal(renamed.inner, plain.inner[order])
+    assert renamed.partition.eps == pytest.approx(plain.partition.eps)
+    assert renamed.partition.temperature == plain.partition.temperature
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_renaming_target_classes_renames_the_map(world, seed):
     made = world(seed=seed, n=120, n_source=30)
-    names = np.array([2, 0, 3, 1])
-    plain, renamed = fit_partition(made.probs, made.labels), fit_partition(made.probs, names[made.labels])
-    assert np.array_equal(renamed.reading, np.where(plain.reading == IGNORED, IGNORED, names[plain.reading]))
-    assert renamed.eps == pytest.approx(plain.eps)
-    assert renamed.temperature == plain.temperature
+    names, sigma = np.array([2, 0, 3, 1]), np.random.default_rng([seed, 12]).permutation(30)[:4]
+    plain = fit_from(made.log_p, made.labels, sigma)
+    renamed = fit_from(made.log_p, names[made.labels], sigma[np.argsort(names)])
+    assert np.array_equal(renamed.partition.reading, np.append(names, IGNORED)[plain.partition.reading])
+    assert np.array_equal(renamed.inner, np.append(names, IGNORED)[plain.inner])
+    assert renamed.partition.eps == pytest.approx(plain.partition.eps)
+    assert renamed.partition.temperature == plain.partition.temperature
 
 
 def fits_of(log_p, labels, n_classes, folds):
