@@ -75,6 +75,8 @@ class Misalignment:
         interval: 95 % interval of ``normalised``.
         value_interval: 95 % interval of ``value``.
         in_sample: the optimum fitted and scored on all samples: in expectation a lower bound of D.
+        bounds: of D under KL, raw: from the lower end of the 95 % interval of ``in_sample`` to the upper end of
+            ``value_interval``. The in-sample optimum itself is below D only in expectation.
         proper: whether, against one-hot labels, the expected loss is least at the true conditional.
         excess: ``value`` minus that of the ceiling, for KL and Brier, which contain the label noise.
         null: the permutation test; None where none was asked for.
@@ -92,6 +94,7 @@ class Misalignment:
     in_sample: float | None
     proper: bool
     n: int
+    bounds: Interval | None = None
     excess: Estimate | None = None
     null: Null | None = None
     status: Status = "ok"
@@ -256,7 +259,7 @@ class GapResult:
 def _misalignment(row: dict[str, Any]) -> Misalignment:
     """One entry from JSON, where tuples are lists."""
     whole: dict[str, Any] = dict(row)
-    for key in ("interval", "value_interval"):
+    for key in ("interval", "value_interval", "bounds"):
         whole[key] = None if row[key] is None else tuple(row[key])
     whole["excess"] = None if row["excess"] is None else _estimate(row["excess"])
     whole["null"] = None if row["null"] is None else Null(**row["null"])

@@ -30,12 +30,14 @@ class Canonical:
         order: (n,) sample j of ``inputs`` is the given sample ``order[j]``.
         source_classes: (K_s,) source class j is the given ``source_classes[j]``.
         target_classes: target class k is the given ``target_classes[k]``.
+        n_classes: K_t of the given inputs, with classes that have no sample.
     """
 
     inputs: ConditionalInputs
     order: Indices
     source_classes: Indices
     target_classes: Indices
+    n_classes: int
 
     def folds(self, given: Folds) -> Folds:
         """The folds in canonical order; unscored classes keep their given codes."""
@@ -66,7 +68,13 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
         values=None if inputs.values is None else inputs.values[order],
         tuned=None if inputs.tuned is None else inputs.tuned[order][:, classes],
     )
-    return Canonical(inputs=ordered, order=order, source_classes=columns, target_classes=classes)
+    return Canonical(
+        inputs=ordered,
+        order=order,
+        source_classes=columns,
+        target_classes=classes,
+        n_classes=inputs.n_classes,
+    )
 
 
 def _project(rows: Array) -> PerSample:

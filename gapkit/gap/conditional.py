@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Indices, PerSample
+from gapkit.arrays import Features, Floats, Indices, PerSample, TargetProbabilities
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.families import FamilyFit, fit_families
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
+from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
@@ -56,12 +57,33 @@ class Measured:
     Attributes:
         result: rows and maps, with the given names.
         canonical: the order that everything was computed in.
+        problem: samples and folds, in canonical order and sorted by class.
+        fits: family -> what it found there, or why it is undefined.
         ratios: name -> the two sums' terms (n,) of each number, in the given order of samples; 0 where not scored.
     """
 
     result: MisalignmentResult
     canonical: Canonical
+    problem: Problem
+    fits: dict[str, FamilyFit | str]
     ratios: dict[str, tuple[PerSample, PerSample]]
+
+    def predict(self, family: str, fold: int, log_p: Floats, features: Features) -> TargetProbabilities:
+        """What one fold's map says of other samples: log p (n, K_s) and features (n, d), as given, to q (n, K_t).
+
+        Classes without a sample have probability 0.
+
+        Raises:
+            KeyError: the family is undefined, or was not fitted, or keeps no map of this fold.
+        """
+        fit = self.fits[family]
+        fitted = fit.maps[fold] if isinstance(fit, FamilyFit) and fit.maps else None
+        if fitted is None:
+            raise KeyError(f"{family} has no map of fold {fold}")
+        given = np.maximum(log_p, LOG_FLOOR)[:, self.canonical.source_classes]
+        q = np.zeros((len(log_p), self.canonical.n_classes))
+        q[:, self.canonical.target_classes] = fitted.predict_log(given, features)
+        return q
 
 
 def fit_and_score(
@@ -93,7 +115,7 @@ def fit_and_score(
         name: (_back(above, home, len(inputs.labels)), _back(below, home, len(inputs.labels)))
         for name, (above, below) in scores.ratios.items()
     }
-    return Measured(result=result, canonical=canonical, ratios=ratios)
+    return Measured(result=result, canonical=canonical, problem=problem, fits=fits, ratios=ratios)
 
 
 def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:
@@ -160,6 +182,14 @@ def _notes(inputs: ConditionalInputs, canonical: Canonical, fits: dict[str, Fami
         notes.append(
             f"{inputs.n_classes - n_present} of {inputs.n_classes} target classes have no sample and are left out"
         )
-    if "linear" in fits:
-        notes.append("linear has no in-sample value: without a penalty it would fit the samples themselves")
+    fitted = [name for name, fit in fits.items() if isinstance(fit, FamilyFit) and fit.in_sample is None]
+    if fitted:
+        verb = "has" if len(fitted) == 1 else "have"
+        notes.append(
+            f"{' and '.join(fitted)} {verb} no in-sample value: unpenalised, they would fit the samples themselves"
+        )
+    for name, fit in fits.items():
+        if isinstance(fit, FamilyFit) and fit.members:
+            won = ", ".join(f"{member} in {fit.members.count(member)}" for member in dict.fromkeys(fit.members))
+            notes.append(f"{name}: the best on the inner split is {won} of {len(fit.members)} folds")
     return tuple(notes)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, TargetProbabilities
-from gapkit.gap.inputs import GapOptions, MapEntry, RefittedMap
+from gapkit.arrays import Features, Floats, TargetProbabilities
+from gapkit.gap.inputs import GapOptions, RefittedMap
 from gapkit.gap.label_maps import channel as channels
+from gapkit.gap.label_maps import channel_parts
 from gapkit.gap.label_maps import injection as injections
-from gapkit.gap.label_maps.linear import fit_linear
-from gapkit.gap.label_maps.parts import Part
-from gapkit.gap.label_maps.tempering import Samples
+from gapkit.gap.label_maps import partition as partitions
+from gapkit.gap.label_maps.ceiling import fit_ceiling
+from gapkit.gap.label_maps.linear import LinearFit, fit_linear
 from gapkit.gap.problem import Problem
+from gapkit.gap.reading import read_channel, read_injection, read_partition
 from gapkit.types import Progress
 
-LEAST_MASS = 0.01
-"""Joint mass from which a channel's line is shown."""
+LETTER, PLAIN = "injection_strict", "linear_plain"
 
 
 class FittedMap(Protocol):
@@ -32,152 +33,185 @@ class FittedMap(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyFit:
-    """One family on one target, samples in the order of ``Samples``.
+    """One family on one target, samples in the order of ``Problem``.
 
     Attributes:
         held_out: (n, K_t) q of the scored samples; rows of other samples are pi.
-        maps: the map of each fold.
+        maps: the map of each fold; None where predictions were given.
         in_sample: (n, K_t) q of the optimum on all samples; None where there is none.
         refitted: the map refitted on all samples; None where it cannot be read.
-        temperature: T of the optimum on all samples; None where there is none.
+        members: of the ceiling, which member won in each fold.
     """
 
     held_out: TargetProbabilities
-    maps: tuple[FittedMap, ...] = ()
+    maps: tuple[FittedMap | None, ...] = ()
     in_sample: TargetProbabilities | None = None
     refitted: RefittedMap | None = None
-    temperature: float | None = None
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrictFits:
+    """Injection and partition of every part, last all samples, and the optima in sample.
+
+    Attributes:
+        injections: one for each part.
+        partitions: one for each part.
+        injection: the optimum on all samples, with T and eps fitted to them.
+        partition: the optimum on all samples.
+    """
+
+    injections: list[injections.Injection]
+    partitions: list[partitions.PartitionFit]
+    injection: injections.Injection
+    partition: partitions.Partition
 
 
 def fit_families(problem: Problem, options: GapOptions, progress: Progress) -> dict[str, FamilyFit | str]:
     """The families that are asked for, each from what the stricter ones found; a text says why one is undefined."""
-    samples, parts = problem.samples, problem.parts
-    fits: dict[str, FamilyFit | str] = dict.fromkeys(options.families, "is not fitted")
-    candidates: tuple[float, ...] = ()
-    if "injection" in fits:
-        fits["injection"] = found = _injection_or_reason(problem, progress)
-        if isinstance(found, FamilyFit) and found.temperature is not None:
-            candidates = (found.temperature,)
-    if {"channel", "linear"} & set(fits):
-        channels = fit_all_channels(samples, parts, progress=progress)
-        if "channel" in fits:
-            fits["channel"] = summarise_channels(problem, channels, temperatures=candidates)
-        if "linear" in fits:
-            fits["linear"] = fit_linears(problem, channels, progress)
-    return fits
+    wanted = set(options.families)
+    fits: dict[str, FamilyFit | str] = {}
+    strict = _fit_strict(problem, progress) if problem.n_target <= problem.n_source else None
+    reason = f"{problem.n_target} target classes do not fit into {problem.n_source} source classes one to one"
+    fits |= dict.fromkeys((LETTER, "injection", "partition"), reason)
+    if strict is not None:
+        fits |= _summarise_strict(problem, strict)
+        fits |= {LETTER: _to_the_letter(problem, strict)} if LETTER in wanted else {}
+    if wanted & {"channel", "linear", "ceiling"}:
+        found = _fit_channels(problem, strict, progress)
+        fits["channel"] = _summarise_channels(problem, found, strict)
+        linears = _fit_linears(problem, found, progress) if wanted & {"linear", "ceiling"} else []
+        fits["linear"] = _summarise_linears(problem, linears)
+        if "ceiling" in wanted:
+            fits["ceiling"] = _ceiling(problem, found, linears, options, progress)
+    if PLAIN in wanted:
+        fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
+    return {name: fits[name] for name in options.families}
 
 
-def _injection_or_reason(problem: Problem, progress: Progress) -> FamilyFit | str:
-    """The injection, or why there is none."""
-    if problem.n_source < problem.n_target:
-        return f"{problem.n_target} target classes do not fit into {problem.n_source} source classes one to one"
-    return fit_injections(problem, progress=progress)
-
-
-def fit_injections(problem: Problem, *, progress: Progress) -> FamilyFit:
-    """The injection: T by the inner split, sigma by search on each fitting side."""
+def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
+    """Injections by search on each fitting side, T by the inner split; partitions from there."""
     samples, parts, seed = problem.samples, problem.parts, problem.seed
     temperatures = injections.injection_temperatures(samples, parts)
-    held_out = problem.prior_held_out()
     fitted: dict[int, injections.Injection] = {}
     for value in np.unique(temperatures):
         tempered = samples.temper(float(value))
         for k in np.flatnonzero(temperatures == value).tolist():
             fitted[k] = injections.fit_part(tempered, parts[k], seed=seed)
-            scored = parts[k].scored
-            held_out[scored] = fitted[k].predict_log(samples.log_p[scored])
             progress("injection", len(fitted), len(parts))
-    best = injections.fit_in_sample(samples, parts[-1].prior, seed=seed)
-    maps = [fitted[k] for k in range(len(parts))]
-    return FamilyFit(
-        held_out=held_out,
-        maps=tuple(maps[:-1]),
-        in_sample=best.predict_log(samples.log_p),
-        refitted=_read_injection(maps[-1], maps[:-1]),
-        temperature=best.temperature,
+    found = [fitted[k] for k in range(len(parts))]
+    optimum = injections.fit_in_sample(samples, parts[-1].prior, seed=seed)
+    progress("partition", 1, 2)
+    made = partitions.fit_parts(samples, parts, found, seed=seed)
+    whole = partitions.fit_in_sample(samples, parts[-1].prior, optimum)
+    progress("partition", 2, 2)
+    return StrictFits(
+        injections=found,
+        partitions=made,
+        injection=optimum,
+        partition=whole,
     )
 
 
-def _read_injection(whole: injections.Injection, folds: Sequence[injections.Injection]) -> RefittedMap:
-    """Sigma as lines, each with the share of folds that have it."""
-    agreement = np.mean([fold.sigma == whole.sigma for fold in folds], axis=0)
-    return RefittedMap(
-        family="injection",
-        temperature=whole.temperature,
-        eps=whole.eps,
-        optimal=whole.optimal,
-        entries=tuple(
-            MapEntry(target=y, source=int(z), agreement=float(agreement[y])) for y, z in enumerate(whole.sigma)
+def _summarise_strict(problem: Problem, fits: StrictFits) -> dict[str, FamilyFit | str]:
+    """Injection and partition."""
+    samples = problem.samples
+    *folds, whole = fits.injections
+    readings = [fit.partition for fit in fits.partitions]
+    return {
+        "injection": FamilyFit(
+            held_out=_held_out(problem, folds),
+            maps=tuple(folds),
+            in_sample=fits.injection.predict_log(samples.log_p),
+            refitted=read_injection(whole, folds),
         ),
+        "partition": FamilyFit(
+            held_out=_held_out(problem, readings[:-1]),
+            maps=tuple(readings[:-1]),
+            in_sample=fits.partition.predict_log(samples.log_p),
+            refitted=read_partition(readings[-1], readings[:-1]),
+        ),
+    }
+
+
+def _to_the_letter(problem: Problem, fits: StrictFits) -> FamilyFit:
+    """The injections without the class prior; the optimum in sample is that for eps = 0."""
+    *folds, whole = (replace(fitted, eps=0.0) for fitted in fits.injections)
+    best = injections.fit_in_sample(problem.samples, whole.prior, seed=problem.seed, strict=True)
+    return FamilyFit(
+        held_out=_held_out(problem, folds),
+        maps=tuple(folds),
+        in_sample=best.predict_log(problem.samples.log_p),
+        refitted=read_injection(whole, folds),
     )
 
 
-def fit_all_channels(samples: Samples, parts: list[Part], *, progress: Progress) -> list[channels.ChannelFit]:
+def _held_out(problem: Problem, folds: Sequence[FittedMap]) -> TargetProbabilities:
+    """What each fold's map says of the samples that the fold scores."""
+    q = problem.prior_held_out()
+    for part, fitted in zip(problem.parts, folds, strict=False):
+        q[part.scored] = fitted.predict_log(problem.samples.log_p[part.scored], problem.features[part.scored])
+    return q
+
+
+def _fit_channels(problem: Problem, strict: StrictFits | None, progress: Progress) -> list[channels.ChannelFit]:
     """The channel of each part, cross-fitted inside its fitting side too."""
-    temperatures, counts = channels.choose_channels(samples, parts)
-    progress("channel", 1, 2)
-    fits = channels.fit_parts(samples, parts, temperatures, counts)
-    progress("channel", 2, 2)
+    progress("channel", 0, 1)
+    starts = None if strict is None else strict.partitions
+    fits = channel_parts.fit_parts(problem.samples, problem.parts, partitions=starts)
+    progress("channel", 1, 1)
     return fits
 
 
-def summarise_channels(
-    problem: Problem, fits: list[channels.ChannelFit], *, temperatures: tuple[float, ...] = ()
-) -> FamilyFit:
-    """Held-out and in-sample q of the channels, and the table of the refitted one.
-
-    Args:
-        problem: samples and parts.
-        fits: the channel of each part.
-        temperatures: candidates of the in-sample optimum beside the grid.
-    """
-    samples, parts = problem.samples, problem.parts
-    held_out = problem.prior_held_out()
-    for part, fit in zip(parts, fits, strict=True):
-        held_out[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
-    best = channels.fit_in_sample(samples, parts[-1].prior, temperatures=temperatures)
+def _summarise_channels(problem: Problem, fits: list[channels.ChannelFit], strict: StrictFits | None) -> FamilyFit:
+    """Held-out and in-sample q of the channels, and the table of the refitted one."""
+    samples = problem.samples
+    maps = [fit.channel for fit in fits]
+    stricter = () if strict is None else (strict.injection.temperature, strict.partition.temperature)
+    start = None if strict is None else strict.partition
+    best = channels.fit_in_sample(samples, problem.parts[-1].prior, partition=start, temperatures=stricter)
     return FamilyFit(
-        held_out=held_out,
-        maps=tuple(fit.channel for fit in fits[:-1]),
+        held_out=_held_out(problem, maps[:-1]),
+        maps=tuple(maps[:-1]),
         in_sample=best.predict_log(samples.log_p),
-        refitted=_read_channel(samples, fits[-1].channel, [fit.channel for fit in fits[:-1]]),
-        temperature=best.temperature,
+        refitted=read_channel(samples, maps[-1], maps[:-1]),
     )
 
 
-def _joint_mass(samples: Samples, fitted: channels.Channel) -> Floats:
-    """``(1/n) sum_i p_iz A_zy`` (K_s, K_t)."""
-    return samples.temper(fitted.temperature).p.mean(axis=0)[:, None] * fitted.matrix
-
-
-def _read_channel(samples: Samples, whole: channels.Channel, folds: Sequence[channels.Channel]) -> RefittedMap:
-    """Lines of enough mass, heaviest first, each with the share of folds that show it too."""
-    mass = _joint_mass(samples, whole)
-    shown = np.mean([_joint_mass(samples, fold) >= LEAST_MASS for fold in folds], axis=0)
-    lines: Indices = np.argwhere(mass >= LEAST_MASS)
-    lines = lines[np.argsort(-mass[lines[:, 0], lines[:, 1]], kind="stable")]
-    return RefittedMap(
-        family="channel",
-        temperature=whole.temperature,
-        eps=whole.eps,
-        pseudo_count=whole.pseudo_count,
-        gap=whole.gap,
-        iterations=whole.iterations,
-        entries=tuple(
-            MapEntry(target=int(y), source=int(z), agreement=float(shown[z, y]), mass=float(mass[z, y]))
-            for z, y in lines
-        ),
-    )
-
-
-def fit_linears(problem: Problem, fits: list[channels.ChannelFit], progress: Progress) -> FamilyFit:
+def _fit_linears(problem: Problem, fits: list[channels.ChannelFit], progress: Progress) -> list[LinearFit]:
     """Logistic regression on features and log q of the channel, fold by fold."""
-    samples, parts = problem.samples, problem.parts
-    held_out = problem.prior_held_out()
-    for k, (part, fit) in enumerate(zip(parts[:-1], fits[:-1], strict=True)):
+    samples, parts = problem.samples, problem.parts[:-1]
+    found: list[LinearFit] = []
+    for part, fit in zip(parts, fits, strict=False):
         q = fit.inner.copy()
         q[part.scored] = fit.channel.predict_log(samples.log_p[part.scored])
-        found = fit_linear(problem.features, np.log(q), samples.labels, part)
-        held_out[part.scored] = found.held_out[part.scored]
-        progress("linear", k + 1, len(parts) - 1)
-    return FamilyFit(held_out=held_out)
+        found.append(fit_linear(problem.features, np.log(q), samples.labels, part, fit.channel))
+        progress("linear", len(found), len(parts))
+    return found
+
+
+def plain_linears(problem: Problem) -> list[LinearFit]:
+    """Logistic regression on features alone, fold by fold."""
+    return [fit_linear(problem.features, None, problem.samples.labels, part) for part in problem.parts[:-1]]
+
+
+def _summarise_linears(problem: Problem, fits: list[LinearFit]) -> FamilyFit:
+    """Held-out q; there is no optimum in sample: without a penalty it would fit the samples themselves."""
+    held_out = problem.prior_held_out()
+    for part, fit in zip(problem.parts, fits, strict=False):
+        held_out[part.scored] = fit.held_out[part.scored]
+    return FamilyFit(held_out=held_out, maps=tuple(fit.linear for fit in fits))
+
+
+def _ceiling(
+    problem: Problem,
+    fits: list[channels.ChannelFit],
+    linears: list[LinearFit],
+    options: GapOptions,
+    progress: Progress,
+) -> FamilyFit:
+    """The best member on the inner split, fold by fold."""
+    progress("ceiling", 0, 1)
+    found = fit_ceiling(problem, fits, linears, options.ceiling)
+    progress("ceiling", 1, 1)
+    return FamilyFit(held_out=found.held_out, maps=found.maps, members=found.winners)

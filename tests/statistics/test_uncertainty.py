@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gapkit.statistics.uncertainty import ratio_intervals, resampling_counts
+from gapkit.statistics.uncertainty import mean_ratio_interval, ratio_intervals, resampling_counts
 
 
 def naive_interval(x, y, groups, resamples, seed):
@@ -114,3 +114,39 @@ def test_ignoring_groups_would_not_cover():
         return x, y, None
 
     assert coverage(loose, 2.0, 100) < 0.85
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_mean_of_one_ratio_is_that_ratio(grouped):
+    rng = np.random.default_rng(21)
+    x, y = rng.gamma(1, size=(200, 1)), rng.gamma(2, size=(200, 1))
+    groups = rng.integers(30, size=200) if grouped else None
+    single, mean = (make(x, y, groups=groups, resamples=300) for make in (ratio_intervals, mean_ratio_interval))
+    for name in ("value", "standard_error", "low", "high"):
+        assert getattr(mean, name) == pytest.approx(getattr(single, name), rel=1e-9)
+
+
+def test_mean_of_ratios_with_a_common_denominator_is_the_ratio_of_the_mean():
+    rng = np.random.default_rng(22)
+    x, y = rng.gamma(1, size=(150, 4)), rng.gamma(2, size=(150, 1))
+    joint = ratio_intervals(x.mean(axis=1, keepdims=True), y, resamples=300)
+    mean = mean_ratio_interval(x, np.tile(y, (1, 4)), resamples=300)
+    assert mean.value == pytest.approx(joint.value, rel=1e-12)
+    assert (mean.low, mean.high) == (pytest.approx(joint.low, rel=1e-9), pytest.approx(joint.high, rel=1e-9))
+
+
+def test_mean_of_ratios_covers():
+    """Gamma ratios with dependent numerators; the bound is 3 binomial standard errors of 200 trials below 0.95."""
+    hits = 0
+    for trial in range(200):
+        rng = np.random.default_rng([23, trial])
+        x = rng.gamma(1, size=(120, 1)) * rng.gamma(1, size=(120, 3))
+        found = mean_ratio_interval(x, rng.gamma(2, size=(120, 3)), resamples=300)
+        hits += found.low[0] <= 0.5 <= found.high[0]
+    assert hits / 200 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
+
+
+def test_mean_of_ratios_without_variation_is_a_point():
+    y = np.random.default_rng(24).gamma(2, size=(50, 2))
+    found = mean_ratio_interval(y * [1.0, 3.0], y)
+    assert (found.value[0], found.low[0], found.high[0]) == pytest.approx((2.0, 2.0, 2.0))

@@ -162,20 +162,31 @@ def fit_part(tempered: Tempered, part: Part, *, seed: int, enumeration: int = EN
     )
 
 
-def fit_in_sample(samples: Samples, prior: Floats, *, seed: int) -> Injection:
-    """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps."""
+def fit_in_sample(samples: Samples, prior: Floats, *, seed: int, strict: bool = False) -> Injection:
+    """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
+
+    Args:
+        samples: sorted by class.
+        prior: (K_t,) class prior of all samples.
+        seed: of the random starts.
+        strict: the definition to the letter, eps = 0.
+    """
     everything = np.ones(len(samples.labels), dtype=bool)
     own_prior = prior[samples.labels]
 
+    def eps_and_loss(own: Floats) -> tuple[Floats, Floats]:
+        if strict:
+            return np.zeros(1), -np.log(own[:, None]).mean(axis=0)
+        return fit_eps(own[:, None], own_prior, pseudo=0.0)
+
     def losses_at(temperature: float, which: Indices) -> Floats:
         tempered = samples.temper(temperature)
-        own = own_probability(tempered, make_problems(tempered, [everything])[0], everything)
-        return fit_eps(own[:, None], own_prior, pseudo=0.0)[1]
+        return eps_and_loss(own_probability(tempered, make_problems(tempered, [everything])[0], everything))[1]
 
     tempered = samples.temper(float(choose_temperatures(losses_at, 1)[0]))
     found = search_injection(make_problems(tempered, [everything])[0], seed=seed)
     q = renormalise(tempered.p, found.sigma)
-    eps, _ = fit_eps(q[np.arange(len(q)), samples.labels][:, None], own_prior, pseudo=0.0)
+    eps, _ = eps_and_loss(q[np.arange(len(q)), samples.labels])
     return Injection(
         sigma=found.sigma,
         temperature=tempered.temperature,
