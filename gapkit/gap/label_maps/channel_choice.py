@@ -29,10 +29,13 @@ from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.label_maps.tempering import choose_temperatures
 
 PSEUDO_COUNTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-COARSE_COUNTS = (0.01, 0.1, 1.0)
+COARSE_COUNTS = (0.03, 1.0)
 RELAXED_COUNTS = (0.0, 0.1, 1.0)
 CHOICE_TOLERANCE = 1e-3
-EM_CYCLES, FIRST_CYCLES, CARRIED_CYCLES, LAST_CYCLES = 6, 8, 5, 8
+EM_CYCLES, FIRST_CYCLES, CARRIED_CYCLES, LAST_CYCLES = 4, 8, 6, 8
+
+Run = tuple[int, float, Array, Start]
+"""A run of MM: part, pseudo-count, channel (K_t, K_s) to start from, and kind of start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +110,9 @@ def choose_channels(search: Search, *, temperature: float | None = None) -> list
     visits: list[dict[float, Visit]] = [{} for _ in search.parts]
 
     def losses_at(value: float, which: Indices) -> Floats:
-        _visit(search, search.tempering.at(value), which.tolist(), visits)
-        return np.array([visits[k][value].loss for k in which.tolist()])
+        chosen = [int(k) for k in which]
+        _visit(search, search.tempering.at(value), chosen, visits)
+        return np.array([visits[k][value].loss for k in chosen])
 
     if temperature is None:
         temperatures = choose_temperatures(losses_at, len(search.parts))
@@ -136,7 +140,7 @@ def _visit(search: Search, tempered: SingleTempered, which: list[int], visits: l
     starts = {k: _start(fitted[k][0], tempered.temperature, visits[k]) for k in which}
     cycles = CARRIED_CYCLES if all(visits[k] for k in which) else FIRST_CYCLES
     count = 0.0 if search.count is None else search.count
-    runs = [(k, count, starts[k], "relaxed") for k in which]
+    runs: list[Run] = [(k, count, starts[k], "relaxed") for k in which]
     relaxed = _relaxed(search, tempered, runs, cycles)
     for k, choice in zip(which, relaxed, strict=True):
         visits[k][tempered.temperature] = Visit(row_stochastic=best[k], relaxed=choice)
@@ -190,25 +194,28 @@ def _refine_counts(search: Search, tempered: SingleTempered, best: dict[int, Cho
 def _relax(
     search: Search, tempered: SingleTempered, relaxed: dict[int, Choice], stochastic: dict[int, Choice]
 ) -> dict[int, list[Choice]]:
-    """MM at several pseudo-counts: on from its run so far, and from the partition mixed with the row-stochastic one."""
+    """MM on from its run so far at several pseudo-counts, and at the best one from the mixed partition."""
     counts = RELAXED_COUNTS if search.count is None else (search.count,)
-    runs: list[tuple[int, float, Array, Start]] = []
+    runs: list[Run] = []
     for k, choice in relaxed.items():
-        other = stochastic[k].channel[..., None]
-        own = mixed_with(choice.channel[..., None], other)[..., 0]
-        runs += [(k, count, choice.channel if count == 0.0 else own, "relaxed") for count in counts]
-        if search.partitions is not None:
-            mixed = mixed_with(one_hot(search.partitions[k].inner, len(choice.channel)), other)[..., 0]
-            runs += [(k, count, mixed, "relaxed_partition") for count in counts]
-    found: dict[int, list[Choice]] = {k: [] for k in relaxed}
-    for (k, *_), choice in zip(runs, _relaxed(search, tempered, runs, LAST_CYCLES), strict=True):
+        mixed = mixed_with(choice.channel[..., None], stochastic[k].channel[..., None])[..., 0]
+        for count in counts:
+            runs.append((k, count, choice.channel if count == 0.0 else mixed, "relaxed"))
+    made = _relaxed(search, tempered, runs, LAST_CYCLES)
+    found = {k: made[m * len(counts) : (m + 1) * len(counts)] for m, k in enumerate(relaxed)}
+    if search.partitions is None:
+        return found
+    again: list[Run] = []
+    for k, choices in found.items():
+        count = min(choices, key=lambda choice: choice.loss).pseudo_count
+        reading = one_hot(search.partitions[k].inner, len(choices[0].channel))
+        again.append((k, count, mixed_with(reading, stochastic[k].channel[..., None])[..., 0], "relaxed_partition"))
+    for k, choice in zip(found, _relaxed(search, tempered, again, LAST_CYCLES), strict=True):
         found[k].append(choice)
     return found
 
 
-def _relaxed(
-    search: Search, tempered: SingleTempered, runs: list[tuple[int, float, Array, Start]], cycles: int
-) -> list[Choice]:
+def _relaxed(search: Search, tempered: SingleTempered, runs: list[Run], cycles: int) -> list[Choice]:
     """MM of several runs at once: part, pseudo-count, channel to start from and kind of start."""
     problems = stack_problems(tempered, [search.inner(k, count) for k, count, _, _ in runs])
     begin = scaled(np.stack([channel for _, _, channel, _ in runs], axis=2))

@@ -24,10 +24,9 @@ MAX_CYCLES = 400
 
 def em_step(problems: ChannelProblems, channels: Array) -> Step:
     """The next channels (K_t, K_s, m); objective (m,) and certified gap (m,) of the given ones, scaled to rows of 1."""
-    tempered, weights, pseudo, pull = problems.tempered, problems.weights, problems.pseudo, problems.pull
+    weights, pseudo, pull = problems.weights, problems.pseudo, problems.pull
     channels = channels / channels.sum(axis=0)
-    likelihood = problems.floor(problems.likelihood(channels))
-    gradient = tempered.class_sums(tempered.p, weights / likelihood)
+    likelihood, gradient = problems.sweep(channels, weights)
     expected = channels * gradient
     penalty = np.where(pseudo > 0, np.maximum(channels, np.finfo(channels.dtype).tiny), np.float32(1.0))
     gap = ((gradient + pull / penalty).max(axis=0) - expected.sum(axis=0) - pseudo).sum(axis=0, dtype=np.float64)

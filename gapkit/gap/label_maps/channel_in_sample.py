@@ -9,7 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices
 from gapkit.gap.label_maps.channel_ascent import Ascent
-from gapkit.gap.label_maps.channel_choice import one_hot
+from gapkit.gap.label_maps.channel_choice import CHOICE_TOLERANCE, one_hot
 from gapkit.gap.label_maps.channel_em import fit_channels
 from gapkit.gap.label_maps.channel_map import Channel, Start
 from gapkit.gap.label_maps.channel_mm import carried, conditional_likelihood, mean_mass, mixed_with, relax_channels
@@ -40,8 +40,8 @@ def fit_in_sample(
     """
     tempering = make_tempering(samples)
     member = Member(mask=np.ones(len(samples.labels), dtype=bool), prior=prior, pseudo_count=0.0)
-    stricter = {*temperatures} | (set() if partition is None else {partition.temperature})
-    temperature, near = _search(tempering, member, sorted({1.0} | stricter))
+    stricter = [*temperatures] if partition is None else [*temperatures, partition.temperature]
+    temperature, near = _search(tempering, member, sorted({1.0, *stricter}))
     found = [_unit(samples, member), _polish(samples, member, temperature, near, "relaxed")]
     if partition is not None:
         found += _from_partition(tempering, member, partition)
@@ -54,7 +54,7 @@ def _search(tempering: Tempering, member: Member, others: list[float]) -> tuple[
 
     def losses_at(value: float, which: Indices) -> Floats:
         problems = stack_problems(tempering.at(value), [member])
-        begin = fit_channels(problems, tolerance=1e-3, max_cycles=EM_CYCLES).channels
+        begin = fit_channels(problems, tolerance=CHOICE_TOLERANCE, max_cycles=EM_CYCLES).channels
         if seen:
             nearest = min(seen, key=lambda other: abs(np.log(value / other)))
             begin = mixed_with(carried(seen[nearest].channels, nearest, value), begin)
@@ -88,7 +88,7 @@ def _from_partition(tempering: Tempering, member: Member, partition: Partition) 
     samples, temperature = tempering.samples, partition.temperature
     problems = stack_problems(tempering.at(temperature), [member])
     plain = one_hot(partition.reading, samples.n_classes)
-    stochastic = fit_channels(problems, tolerance=1e-3, max_cycles=EM_CYCLES).channels
+    stochastic = fit_channels(problems, tolerance=CHOICE_TOLERANCE, max_cycles=EM_CYCLES).channels
     moved = relax_channels(problems, mixed_with(plain, stochastic), max_cycles=SINGLE_CYCLES)
     double = plain.astype(np.float64)
     still = Ascent(
@@ -119,5 +119,5 @@ def _result(samples: Samples, member: Member, temperature: float, fits: Ascent, 
     )
     if start == "row_stochastic":
         return float(loss[0]), replace(channel, gap=float(fits.gap[0]), iterations=int(fits.steps[0]))
-    change = float(fits.gap[0] / abs(fits.objective[0]))
+    change = float(fits.gap[0] / max(abs(fits.objective[0]), np.finfo(np.float64).tiny))
     return float(loss[0]), replace(channel, change=change, relaxations=int(fits.steps[0]))

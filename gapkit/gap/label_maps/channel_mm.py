@@ -39,14 +39,13 @@ ROW_STOCHASTIC_SHARE = 0.01
 
 def mm_step(problems: ChannelProblems, channels: Array) -> Step:
     """The next channels (K_t, K_s, m) and the objective (m,) of the given ones."""
-    tempered, weights, pseudo, pull = problems.tempered, problems.weights, problems.pseudo, problems.pull
+    weights, pseudo, pull = problems.weights, problems.pseudo, problems.pull
     m = channels.shape[2]
     rows = channels.sum(axis=0)
     # One product for (pA)_{i y_i} and (pA 1)_i, and one back for G and D.
     stacked = np.concatenate([channels, np.broadcast_to(rows, channels.shape)], axis=2)
-    both = problems.floor(problems.likelihood(stacked))
+    both, sums = problems.sweep(stacked, np.concatenate([weights, weights], axis=1))
     likelihood, mass = both[:, :m], both[:, m:]
-    sums = tempered.class_sums(tempered.p, np.concatenate([weights, weights], axis=1) / both)
     demand = sums[..., m:].sum(axis=0) + pseudo
     following = (channels * sums[..., :m] + pull) / np.maximum(demand, np.finfo(channels.dtype).tiny)
     value = (weights * np.log(likelihood / mass)).sum(axis=0, dtype=np.float64)

@@ -9,18 +9,18 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, TargetProbabilities
 from gapkit.gap.label_maps.channel_ascent import Ascent
-from gapkit.gap.label_maps.channel_choice import Choice, Search, choose_channels, one_hot
+from gapkit.gap.label_maps.channel_choice import CHOICE_TOLERANCE, Choice, Search, choose_channels, one_hot
 from gapkit.gap.label_maps.channel_em import fit_channels
 from gapkit.gap.label_maps.channel_map import Channel, ChannelFit, conditional
-from gapkit.gap.label_maps.channel_mm import carried, mean_mass, mixed_with, relax_channels, scaled
+from gapkit.gap.label_maps.channel_mm import carried, mean_mass, mixed_with, mm_step, relax_channels, scaled
 from gapkit.gap.label_maps.channel_problems import ChannelProblems, Member, Tempering, make_tempering, stack_problems
-from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.mixing import choose_eps, mix
 from gapkit.gap.label_maps.partition import PartitionFit
 from gapkit.gap.label_maps.parts import VALIDATION, Part
 from gapkit.gap.label_maps.tempering import Samples, Tempered
 
-UNIT_CYCLES, SINGLE_CYCLES, DOUBLE_CYCLES = 6, 16, 2
-INNER_EM_CYCLES, INNER_CYCLES = 12, 8
+SINGLE_CYCLES, DOUBLE_CYCLES = 12, 1
+UNIT_EM_CYCLES, UNIT_CYCLES, INNER_CYCLES, INNER_EM_CYCLES = 3, 5, 6, 12
 RELAXED = ("relaxed", "relaxed_partition")
 
 
@@ -88,19 +88,20 @@ def _fit_whole(
     stochastic = replace(stochastic, steps=near.steps + stochastic.steps)
     final, objective = stochastic.channels.copy(), stochastic.objective.copy()
     change, steps = np.zeros(len(parts)), np.zeros(len(parts), dtype=np.int64)
-    for m, (choice, partition) in enumerate(zip(choices, partitions, strict=True)):
-        if choice.start == "partition" and partition is not None:
+    for m, partition in enumerate(partitions):
+        if choices[m].start == "partition" and partition is not None:
             final[..., m] = one_hot(partition.partition.reading, len(final))[..., 0]
-            objective[m] = -partition.partition.loss
-    moved = np.array([m for m, choice in enumerate(choices) if choice.start in RELAXED], dtype=np.int64)
-    if len(moved):
-        begin = np.stack([choices[m].channel for m in moved.tolist()], axis=2)
-        begin = mixed_with(begin, stochastic.channels[..., moved].astype(np.float32))
-        first = relax_channels(single.take(moved), begin, max_cycles=SINGLE_CYCLES)
-        last = relax_channels(double.take(moved), first.channels.astype(np.float64), max_cycles=DOUBLE_CYCLES)
-        final[..., moved], objective[moved] = last.channels, last.objective
-        change[moved] = last.gap / np.abs(last.objective)
-        steps[moved] = first.steps + last.steps
+            objective[m] = mm_step(double.take(np.array([m])), final[..., m : m + 1]).value[0]
+    moved = [m for m, choice in enumerate(choices) if choice.start in RELAXED]
+    if moved:
+        which = np.array(moved, dtype=np.int64)
+        begin = np.stack([choices[m].channel for m in moved], axis=2)
+        begin = mixed_with(begin, stochastic.channels[..., which].astype(np.float32))
+        first = relax_channels(single.take(which), begin, max_cycles=SINGLE_CYCLES)
+        last = relax_channels(double.take(which), first.channels.astype(np.float64), max_cycles=DOUBLE_CYCLES)
+        final[..., which], objective[which] = last.channels, last.objective
+        change[which] = last.gap / np.maximum(np.abs(last.objective), np.finfo(np.float64).tiny)
+        steps[which] = first.steps + last.steps
     final /= mean_mass(double, final)
     return Stage(row_stochastic=stochastic, final=final, objective=objective, change=change, steps=steps)
 
@@ -143,7 +144,7 @@ def relax_from_scratch(tempering: Tempering, problems: ChannelProblems, cycles: 
     """MM (K_t, K_s, m) from the row-stochastic channel at T = 1, carried to the problems' temperature."""
     temperature = problems.tempered.temperature
     unit = problems.on(tempering.at(1.0))
-    stochastic = fit_channels(unit, tolerance=1e-3, max_cycles=UNIT_CYCLES).channels
+    stochastic = fit_channels(unit, tolerance=CHOICE_TOLERANCE, max_cycles=UNIT_EM_CYCLES).channels
     near = relax_channels(unit, stochastic, max_cycles=UNIT_CYCLES).channels
     begin = near if temperature == 1.0 else scaled(mixed_with(carried(near, 1.0, temperature), problems.plug_in()))
     return relax_channels(problems, begin, max_cycles=cycles).channels
@@ -159,12 +160,12 @@ def _assemble(
         rows = part.inner == fold
         q[rows] = conditional(tempered.p[rows], channel.T.astype(np.float64), part.prior)
     rows = part.validation if choice.start == "partition" else part.fit
-    eps, _ = fit_eps(q[rows, labels[rows]][:, None], part.prior[labels[rows]])
+    eps, _ = choose_eps(q[rows, labels[rows]], part.prior[labels[rows]])
     stage, m = whole
     channel = Channel(
         matrix=np.ascontiguousarray(stage.final[..., m].T),
         temperature=tempered.temperature,
-        eps=float(eps[0]),
+        eps=eps,
         prior=part.prior,
         pseudo_count=choice.pseudo_count,
         start=choice.start,

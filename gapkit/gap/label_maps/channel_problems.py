@@ -115,6 +115,19 @@ class ChannelProblems:
         p = self.tempered.p
         return np.concatenate([p[rows] @ channels[y] for y, rows in enumerate(self.tempered.samples.blocks)])
 
+    def sweep(self, channels: Array, weights: Array) -> tuple[Array, Array]:
+        """``L_im = (pA)_{i y_i}`` (n, m) and ``sum_{i: y_i = y} w_im p_iz / L_im`` (K_t, K_s, m).
+
+        Class by class, so that a block of p is still in the cache when it is read the second time.
+        """
+        p, sums = self.tempered.p, np.empty_like(channels)
+        likelihood = np.empty((len(p), channels.shape[2]), dtype=p.dtype)
+        for y, rows in enumerate(self.tempered.samples.blocks):
+            block = p[rows]
+            likelihood[rows] = self.floor(block @ channels[y])
+            np.matmul(block.T, weights[rows] / likelihood[rows], out=sums[y])
+        return likelihood, sums
+
     def floor(self, likelihood: Array) -> Array:
         """The likelihood, at least the smallest that a ratio can be formed with."""
         return np.maximum(likelihood, np.array(LEAST_LIKELIHOOD[likelihood.dtype.str[1:]], dtype=likelihood.dtype))
