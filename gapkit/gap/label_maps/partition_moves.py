@@ -31,7 +31,8 @@ SLACK = 1e-6
 """Bounds are rounded too: a move is ruled out only where its bound is this far below, in nats summed over samples."""
 LEAST_SHARE = 1e-6
 """A mean share nearer to 1 than this is known too badly to be used in a bound."""
-FIRST_SWEEPS, MAX_SWEEPS = 2, 50
+SWEEPS = 2
+"""Through the same source classes, before the gains are worked out again."""
 NEAR_SHARE = 0.1
 """Moves change the gains of other source classes: this share of them is swept along with those that gain."""
 
@@ -40,24 +41,24 @@ def descend(problem: PartitionProblem, reading: Indices) -> tuple[float, Indices
     """Sweeps of single moves until none gains anything; the loss never rises.
 
     From an injection, the first sweeps try every source class that a bound leaves a chance. From then on the gains are
-    worked out for all at once, and those that gain, or nearly do, are swept until none of them moves.
+    worked out for all at once, and those that gain, or nearly do, are swept.
     """
     groups = group(problem, reading)
     if groups.assigned.sum() == len(problem.sizes):
-        moved = group(problem, _sweeps(problem, groups, _promising(problem, groups), FIRST_SWEEPS).reading)
+        moved = group(problem, _sweeps(problem, groups, _promising(problem, groups)).reading)
         groups = min(groups, moved, key=lambda item: item.loss)
     while True:
         order = _gaining(problem, groups)
-        moved = group(problem, _sweeps(problem, groups, order, MAX_SWEEPS).reading)
+        moved = group(problem, _sweeps(problem, groups, order).reading)
         if moved.loss >= groups.loss - LEAST_GAIN:
             return groups.loss, groups.reading
         groups = moved
 
 
-def _sweeps(problem: PartitionProblem, groups: Groups, order: Indices, count: int) -> Groups:
-    """At most ``count`` times each source class in turn to where it gains most, until none moves."""
+def _sweeps(problem: PartitionProblem, groups: Groups, order: Indices) -> Groups:
+    """At most twice each source class in turn to where it gains most, until none moves."""
     sizes = np.bincount(groups.reading + 1, minlength=len(problem.sizes) + 1)
-    for _ in range(count):
+    for _ in range(SWEEPS):
         before = groups
         for z in order.tolist():
             origin = int(groups.reading[z])

@@ -107,6 +107,8 @@ def assignment_reading(problem: PartitionProblem) -> Indices:
     log_sums = problem.log_means.T * shares
     injection = InjectionProblem(
         p=problem.columns.T,
+        columns=problem.columns,
+        weights=np.full(size, 1 / size),
         log_cost=-log_sums,
         mass_cost=shares - problem.class_sums(problem.columns).T / size,
         centred_cost=shares * log_sums.sum(axis=0) - log_sums,
@@ -149,9 +151,9 @@ def move(problem: PartitionProblem, groups: Groups, source: int, target: int) ->
 def without(total: Floats, column: Floats, columns: Floats, others: Mask) -> Floats:
     """Total less one column, summed afresh over the other columns where the difference cancels."""
     rest = total - column
-    rows = np.flatnonzero(rest < CANCELLED * total)
-    if len(rows):
-        rest[rows] = columns[np.ix_(np.flatnonzero(others), rows)].sum(axis=0)
+    cancelled = rest < CANCELLED * total
+    if cancelled.any():
+        rest[cancelled] = columns[np.ix_(others, cancelled)].sum(axis=0)
     return rest
 
 
