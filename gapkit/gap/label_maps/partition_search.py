@@ -35,7 +35,7 @@ def search_partition(
 
     Every partition is compared where there are at most ``enumeration`` readings. Else moves descend from the best
     start, in small problems also from the first one filled up by the majority reading, and where that is cheap in pairs
-    of moves too: single moves alone stop short of the optimum in a tenth of small worlds, with pairs in one of eighty.
+    of moves too: single moves alone stop short of the optimum in a tenth of small worlds, with pairs in one of forty.
     """
     n_source, n_target = len(problem.columns), len(problem.sizes)
     if (n_target + 1) ** n_source <= enumeration:
