@@ -8,12 +8,15 @@ import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, PerSample, TargetProbabilities
 from gapkit.gap.canonical import Canonical, canonicalise
+from gapkit.gap.discrepancy import find_discrepancy
 from gapkit.gap.families import FamilyFit, fit_families
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
+from gapkit.gap.null import NullInputs, null_tests
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
+from gapkit.results import Misalignment
 from gapkit.statistics.folds import Folds, stratified_folds
 from gapkit.types import Progress, no_progress
 
@@ -100,7 +103,7 @@ def fit_and_score(
     held_out = {name: fit.held_out for name, fit in defined.items()}
     values = problem.values
     result = MisalignmentResult(
-        rows=scores.rows,
+        rows=_with_nulls(scores.rows, canonical.inputs, ordered, options, progress),
         decomposition=scores.decomposition,
         r_squared={} if values is None else r_squared(scoring, problem.parts, values, held_out),
         label_maps={
@@ -116,6 +119,32 @@ def fit_and_score(
         for name, (above, below) in scores.ratios.items()
     }
     return Measured(result=result, canonical=canonical, problem=problem, fits=fits, ratios=ratios)
+
+
+def _with_nulls(
+    rows: tuple[Misalignment, ...], inputs: ConditionalInputs, folds: Folds, options: GapOptions, progress: Progress
+) -> tuple[Misalignment, ...]:
+    """Rows with their permutation tests; undefined rows have none."""
+    defined = list(dict.fromkeys(row.label_map for row in rows if row.status != "undefined"))
+    if options.permutations == 0 or not defined:
+        return rows
+    progress("permutations", 0, 1)
+    tests = null_tests(
+        NullInputs(
+            log_p=inputs.log_probabilities,
+            features=inputs.features,
+            labels=inputs.labels,
+            n_classes=inputs.n_classes,
+            folds=folds,
+            groups=inputs.groups,
+        ),
+        families=defined,
+        discrepancies=[find_discrepancy(name) for name in options.discrepancies],
+        permutations=options.permutations,
+        seed=options.seed,
+    )
+    progress("permutations", 1, 1)
+    return tuple(replace(row, null=tests.get((row.label_map, row.discrepancy))) for row in rows)
 
 
 def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:

@@ -137,7 +137,7 @@ def _summarise_strict(problem: Problem, fits: StrictFits) -> dict[str, FamilyFit
 def _to_the_letter(problem: Problem, fits: StrictFits) -> FamilyFit:
     """The injections without the class prior; the optimum in sample is that for eps = 0."""
     *folds, whole = (replace(fitted, eps=0.0) for fitted in fits.injections)
-    best = injections.fit_in_sample(problem.samples, whole.prior, seed=problem.seed, strict=True)
+    best = injections.fit_in_sample_strict(problem.samples, whole.prior, seed=problem.seed)
     return FamilyFit(
         held_out=_held_out(problem, folds),
         maps=tuple(folds),

@@ -11,7 +11,7 @@ from gapkit.arrays import Features, Floats, PerSample, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.label_maps.channel import Channel, ChannelFit
 from gapkit.gap.label_maps.linear import Linear, LinearFit, mixed_loss
-from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.mixing import choose_eps, mix
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.problem import Problem
 from gapkit.statistics.neighbours import Neighbourhood, Neighbours, choose_neighbours, make_neighbourhood
@@ -151,8 +151,7 @@ def _own(q: TargetProbabilities, problem: Problem, part: Part) -> PerSample:
 def _mixture(q: TargetProbabilities, problem: Problem, part: Part) -> tuple[float, float]:
     """Share of the prior beside q (n_v, K_t) of the inner validation samples, and the mean loss with it."""
     own_prior = part.prior[problem.samples.labels[part.validation]]
-    eps, loss = fit_eps(_own(q, problem, part)[:, None], own_prior)
-    return float(eps[0]), float(loss[0])
+    return choose_eps(_own(q, problem, part), own_prior)
 
 
 def _channel_member(problem: Problem, part: Part, fit: ChannelFit) -> Member:

@@ -10,13 +10,12 @@ loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 from math import perm
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, Probabilities, generator
+from gapkit.arrays import Floats, Indices, PerSample, Probabilities, generator
 from gapkit.gap.label_maps.optimisers import assign
 
 INJECTION_STREAM = 4
@@ -32,13 +31,17 @@ class InjectionProblem:
     """What the search needs of the fitting samples.
 
     Attributes:
-        p: (n, K_s) tempered probabilities of the fitting samples.
+        p: (n, K_s) tempered probabilities.
+        columns: (K_s, n) the same, transposed: the search reads whole source classes.
+        weights: (n,) 1/m for the m fitting samples, 0 for the others.
         log_cost: (K_t, K_s) C above.
-        mass_cost: (K_t, K_s) ``(1/n) sum_{i: y_i = y} (1 - p_iz)``.
+        mass_cost: (K_t, K_s) ``(1/m) sum_{i: y_i = y} (1 - p_iz)``.
         centred_cost: (K_t, K_s) as C, for ``log p - mean_i log p``.
     """
 
     p: Probabilities
+    columns: Floats
+    weights: PerSample
     log_cost: Floats
     mass_cost: Floats
     centred_cost: Floats
@@ -48,19 +51,14 @@ class InjectionProblem:
         """K_t and K_s."""
         return self.log_cost.shape[0], self.log_cost.shape[1]
 
-    @cached_property
-    def columns(self) -> Floats:
-        """P transposed (K_s, n): the search reads whole source classes."""
-        return np.ascontiguousarray(self.p.T)
-
     def loss(self, sigma: Indices) -> float:
         """Mean renormalised KL of an injection (K_t,), in nats."""
         own = self.log_cost[np.arange(len(sigma)), sigma].sum()
-        return float(own + np.log(self.p[:, sigma].sum(axis=1)).mean())
+        return float(own) + self.log_mass(sigma)
 
     def log_mass(self, subset: Indices) -> float:
         """``(1/n) sum_i log S_i`` of a subset of source classes."""
-        return float(np.log(self.p[:, subset].sum(axis=1)).mean())
+        return float(self.weights @ np.log(self.columns[subset].sum(axis=0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +110,7 @@ def _descend(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]
 
 def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
     """``C[y, z] + (1/n) sum_i p_iz / S_i`` (K_t, K_s)."""
-    mass = problem.p[:, sigma].sum(axis=1)
-    return problem.log_cost + (1 / mass) @ problem.p / len(mass)
+    return problem.log_cost + (problem.weights / problem.columns[sigma].sum(axis=0)) @ problem.p
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
@@ -149,7 +146,7 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
     rest = np.maximum(rest, np.finfo(np.float64).tiny)
     own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
     own[:, sigma] = np.inf
-    bound = own + np.logaddexp(np.log(rest).mean(axis=1)[:, None], -problem.log_cost.sum(axis=0))
+    bound = own + np.logaddexp((np.log(rest) @ problem.weights)[:, None], -problem.log_cost.sum(axis=0))
     order = np.argsort(bound, axis=None, kind="stable")
     best, move = -LEAST_GAIN, None
     step = max(8, BLOCK_ENTRIES // len(problem.p))
@@ -157,7 +154,7 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
         y, z = np.unravel_index(order[start : start + step], bound.shape)
         if bound[y[0], z[0]] >= best:
             break
-        change = own[y, z] + np.log(rest[y] + columns[z]).mean(axis=1)
+        change = own[y, z] + np.log(rest[y] + columns[z]) @ problem.weights
         least = int(np.argmin(change))
         if change[least] < best:
             best, move = change[least], (y[least], z[least])

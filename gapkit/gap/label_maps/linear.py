@@ -10,7 +10,7 @@ import numpy as np
 from gapkit.arrays import Features, Floats, Labels, PerSample, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.label_maps.channel import Channel
-from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
 from gapkit.gap.label_maps.parts import Part
 from gapkit.statistics.logistic import Logistic, choose_logistic
 from gapkit.statistics.scaling import Scaling, fit_scaling
@@ -103,18 +103,18 @@ def fit_linear(
         criterion=mixed_loss(own_prior),
     )
     own = chosen.validation[np.arange(len(own_prior)), own_labels[validation]]
-    eps, loss = fit_eps(own[:, None], own_prior)
+    eps, loss = choose_eps(own, own_prior)
     linear = Linear(
         channel=channel,
         reads_channel=log_q is not None,
         scaling=scaling,
         regression=chosen.model,
-        eps=float(eps[0]),
+        eps=eps,
         prior=part.prior,
     )
     held_out = np.tile(part.prior, (len(labels), 1))
     held_out[part.scored] = linear.read(features[part.scored], None if log_q is None else log_q[part.scored])
-    return LinearFit(linear=linear, held_out=held_out, inner_loss=float(loss[0]))
+    return LinearFit(linear=linear, held_out=held_out, inner_loss=loss)
 
 
 def mixed_loss(own_prior: PerSample) -> Callable[[PerSample], float]:

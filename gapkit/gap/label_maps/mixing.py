@@ -63,3 +63,28 @@ def _at_ends(own: Floats, b: Floats, eps: Floats, pseudo: float) -> Floats:
     # Divided by the sample size first: own can be so small that the ratios overflow in the sum.
     at_zero = (np.minimum(b / positive, 1e300 / len(b)) - 1).sum(axis=0) <= 0
     return np.where(at_one, 1.0, np.where(at_zero & (pseudo == 0), 0.0, eps))
+
+
+def choose_eps(own: PerSample, prior: PerSample) -> tuple[float, float]:
+    """Eps of a map that is to be used on new samples, and the mean loss at it: 1 where the map has not shown its worth.
+
+    The map is used only if its gain over the prior, at the best eps, is above one standard error of that gain (the rule
+    of one standard error, Breiman et al. 1984). Otherwise a map that knows nothing would be mixed in by chance, and be
+    a little worse than the prior on new samples.
+
+    Args:
+        own: (n,) probability that the map gives to the own class of samples that it was not fitted to.
+        prior: (n,) probability that the class prior gives to it, positive.
+
+    Example:
+        >>> choose_eps(np.array([0.5, 0.6, 0.4, 0.5]), np.full(4, 0.5))[0]
+        1.0
+        >>> choose_eps(np.array([0.9, 0.8, 0.9, 0.8]), np.full(4, 0.5))[0] < 0.5
+        True
+    """
+    eps, loss = fit_eps(own[:, None], prior)
+    gain = np.log((1 - eps[0]) * own + eps[0] * prior) - np.log(prior)
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    if gain.mean() <= error:
+        return 1.0, -float(np.log(prior).mean())
+    return float(eps[0]), float(loss[0])

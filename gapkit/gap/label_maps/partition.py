@@ -12,7 +12,7 @@ from gapkit.errors import DataError
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps.injection import Injection
-from gapkit.gap.label_maps.mixing import fit_eps, mix
+from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
 from gapkit.gap.label_maps.partition_problem import IGNORED, make_problem, read_injection
 from gapkit.gap.label_maps.partition_search import ENUMERATION_LIMIT, FoundPartition, search_partition
 from gapkit.gap.label_maps.partition_walk import search_inside, thin, walk_temperatures
@@ -184,8 +184,8 @@ def fit_part(
             other = search_inside(tempered, part.without(fold), enumeration=enumeration).reading
             own[fresh] = own_probability(tempered, fresh, other)
         rows = part.fit
-    eps, _ = fit_eps(own[rows, None], part.prior[tempered.samples.labels[rows]])
-    return _as_partition(found, tempered, part.prior, float(eps[0]))
+    eps, _ = choose_eps(own[rows], part.prior[tempered.samples.labels[rows]])
+    return _as_partition(found, tempered, part.prior, eps)
 
 
 def _as_partition(found: FoundPartition, tempered: Tempered, prior: Floats, eps: float) -> Partition:

@@ -60,6 +60,11 @@ class Tempered:
         """Log p (n, K_s), with the floor."""
         return np.log(self.p)
 
+    @cached_property
+    def columns(self) -> Floats:
+        """P transposed (K_s, n): searches read whole source classes."""
+        return np.ascontiguousarray(self.p.T)
+
     def class_sums(self, values: Array, weights: Floats) -> Floats:
         """``sum_{i: y_i = y} w_im v_iz`` for values (n, K_s) and weights (n, m), as (K_t, K_s, m)."""
         return np.stack([values[rows].T @ weights[rows] for rows in self.samples.blocks])
