@@ -287,13 +287,13 @@ def test_uninformative_source_gives_one(n_source, shares):
 def test_channel_does_not_lose_to_the_injection_where_the_world_is_one(options):
     rows = []
     for seed in range(2):
-        samples, parts = world_of(seed, 600, **options)
+        samples, parts = world_of(seed, 1000, **options)
         starts, made = strict_fits(samples, parts)
         fits = fit_parts(samples, parts, partitions=made)
         rows.append([held_out(samples, parts, starts), held_out(samples, parts, [fit.channel for fit in fits])])
     injection, channel = np.mean(rows, axis=0)
     assert injection < 0.7
-    assert channel <= injection + 0.02
+    assert channel <= injection + 0.03
 
 
 def test_label_shift_needs_more_than_row_stochastic_channels():
@@ -303,9 +303,8 @@ def test_label_shift_needs_more_than_row_stochastic_channels():
     )
     fits = fit_parts(samples, parts, temperature=1.0)
     assert all(fit.channel.start != "row_stochastic" for fit in fits)
-    free, rows = (
-        held_out(samples, parts, maps) for maps in ([fit.channel for fit in fits], stochastic(samples, parts))
-    )
+    free = held_out(samples, parts, [fit.channel for fit in fits])
+    rows = held_out(samples, parts, [RowStochastic(samples, part) for part in parts[:-1]])
     assert free < rows - 0.02
 
 

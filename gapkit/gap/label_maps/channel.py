@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from gapkit.arrays import Array, Floats
 from gapkit.gap.inputs import check_probabilities
-from gapkit.gap.label_maps import channel_parts
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps import partition as partitions
 from gapkit.gap.label_maps.channel_in_sample import fit_in_sample
 from gapkit.gap.label_maps.channel_map import Channel, ChannelFit
+from gapkit.gap.label_maps.channel_parts import fit_parts
 from gapkit.gap.label_maps.parts import Part, whole_part
 from gapkit.gap.label_maps.tempering import Samples, log_of, sort_samples
 
-__all__ = ["Channel", "ChannelFit", "choose_channels", "fit_channel", "fit_in_sample", "fit_parts"]
+__all__ = ["Channel", "ChannelFit", "fit_channel", "fit_in_sample", "fit_parts"]
 
 
 def fit_channel(
@@ -49,6 +47,7 @@ def fit_channel(
         DataError: arrays that do not fit together.
 
     Example:
+        >>> import numpy as np
         >>> probs = np.tile([[0.1, 0.1, 0.8], [0.7, 0.2, 0.1]], (20, 1))
         >>> fit_channel(probs, np.tile([0, 1], 20)).matrix.argmax(axis=1).tolist()
         [1, 1, 0]
@@ -58,9 +57,7 @@ def fit_channel(
     samples, order = sort_samples(log_of(probs), labels, n_classes)
     parts = [part.take(order)]
     found = None if probs.shape[1] < n_classes else _partitions(samples, parts, seed=seed)
-    return channel_parts.fit_parts(
-        samples, parts, partitions=found, temperature=temperature, pseudo_count=pseudo_count
-    )[0].channel
+    return fit_parts(samples, parts, partitions=found, temperature=temperature, pseudo_count=pseudo_count)[0].channel
 
 
 def _partitions(samples: Samples, parts: list[Part], *, seed: int) -> Sequence[partitions.PartitionFit]:
@@ -70,18 +67,3 @@ def _partitions(samples: Samples, parts: list[Part], *, seed: int) -> Sequence[p
         injections.fit_part(samples.temper(float(temperatures[k])), part, seed=seed) for k, part in enumerate(parts)
     ]
     return partitions.fit_parts(samples, parts, starts, seed=seed)
-
-
-def choose_channels(samples: Samples, parts: Sequence[Part]) -> tuple[Floats, Floats]:
-    """Nothing to choose beforehand: ``fit_parts`` chooses. To go when families.py gives it the partitions."""
-    return np.zeros(0), np.zeros(0)
-
-
-def fit_parts(
-    samples: Samples,
-    parts: Sequence[Part],
-    *_: Floats,
-    partitions: Sequence[partitions.PartitionFit] | None = None,
-) -> list[ChannelFit]:
-    """As ``channel_parts.fit_parts``."""
-    return channel_parts.fit_parts(samples, parts, partitions=partitions)

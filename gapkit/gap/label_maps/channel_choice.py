@@ -8,7 +8,7 @@ runs stop early; both change losses by about a thousandth of a nat.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,14 @@ from gapkit.gap.label_maps.channel_problems import (
 from gapkit.gap.label_maps.mixing import fit_eps
 from gapkit.gap.label_maps.partition import PartitionFit
 from gapkit.gap.label_maps.parts import Part
-from gapkit.gap.label_maps.tempering import choose_temperatures
+from gapkit.gap.label_maps.tempering import Samples, choose_temperatures
 
 PSEUDO_COUNTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 COARSE_COUNTS = (0.03, 1.0)
 RELAXED_COUNTS = (0.0, 0.1, 1.0)
 CHOICE_TOLERANCE = 1e-3
+SEARCH_SAMPLES = 2500
+"""How many samples the temperature is searched on; everything else is chosen on all of them."""
 EM_CYCLES, FIRST_CYCLES, CARRIED_CYCLES, LAST_CYCLES = 4, 8, 6, 8
 
 Run = tuple[int, float, Array, Start]
@@ -100,18 +102,35 @@ class Search:
         return found
 
 
+def thinned(search: Search) -> Search:
+    """Every k-th sample of those sorted by class, so that about ``SEARCH_SAMPLES`` are left to search T on."""
+    samples = search.tempering.samples
+    step = len(samples.labels) // SEARCH_SAMPLES
+    if step < 2:
+        return search
+    rows = np.arange(0, len(samples.labels), step, dtype=np.int64)
+    parts = [part.take(rows) for part in search.parts]
+    if any(not part.validation.any() or not part.inner_fit.any() for part in parts):
+        return search
+    labels = samples.labels[rows]
+    bounds = np.searchsorted(labels, np.arange(samples.n_classes + 1)).astype(np.int64)
+    fewer = Samples(log_p=samples.log_p[rows], labels=labels, bounds=bounds)
+    return replace(search, tempering=Tempering(samples=fewer, shifted=search.tempering.shifted[rows]), parts=parts)
+
+
 def choose_channels(search: Search, *, temperature: float | None = None) -> list[Choice]:
     """The choice of each part.
 
-    The temperature has the least validation loss of row-stochastic channels at three pseudo-counts and of MM from
-    them; it is searched coarse to fine, MM going on from the nearest temperature before. At it, pseudo-counts and MM
-    from the partition are compared, and the partition at its own temperature.
+    The temperature has the least validation loss of row-stochastic channels at two pseudo-counts and of MM from them;
+    it is searched coarse to fine on a few thousand samples, MM going on from the nearest temperature before. At it,
+    pseudo-counts and MM from the partition are compared on all samples, and the partition at its own temperature.
     """
     visits: list[dict[float, Visit]] = [{} for _ in search.parts]
+    small = thinned(search)
 
     def losses_at(value: float, which: Indices) -> Floats:
         chosen = [int(k) for k in which]
-        _visit(search, search.tempering.at(value), chosen, visits)
+        _visit(small, small.tempering.at(value), chosen, visits)
         return np.array([visits[k][value].loss for k in chosen])
 
     if temperature is None:
@@ -180,15 +199,16 @@ def _choice(start: Start, tempered: SingleTempered, count: float, loss: float, f
 
 
 def _refine_counts(search: Search, tempered: SingleTempered, best: dict[int, Choice]) -> dict[int, Choice]:
-    """The best of a pseudo-count and its two neighbours on the grid."""
-    if search.count is not None:
-        return best
+    """The best of a pseudo-count and its two neighbours on the grid, unless it is given."""
     around: dict[int, tuple[float, ...]] = {}
     for k, choice in best.items():
-        position = PSEUDO_COUNTS.index(choice.pseudo_count)
-        around[k] = PSEUDO_COUNTS[position - 1], PSEUDO_COUNTS[position + 1]
+        if search.count is None:
+            position = PSEUDO_COUNTS.index(choice.pseudo_count)
+            around[k] = PSEUDO_COUNTS[position - 1 : position + 2]
+        else:
+            around[k] = (search.count,)
     fitted = _row_stochastic(search, tempered, around)
-    return {k: min([best[k], *fitted[k]], key=lambda choice: choice.loss) for k in best}
+    return {k: min(fitted[k], key=lambda choice: choice.loss) for k in best}
 
 
 def _relax(
