@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gapkit.errors import DataError
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps.partition import IGNORED, _fit, fit_in_sample, fit_partition, fit_parts
+from gapkit.gap.label_maps.partition_mixed import Search
 from gapkit.gap.label_maps.partition_moves import best_gains, best_move, descend
 from gapkit.gap.label_maps.partition_problem import (
     assignment_reading,
@@ -289,8 +290,8 @@ def test_inner_reading_does_not_depend_on_the_validation_samples(world, n):
     other[rows] = other[rows][:, np.random.default_rng(14).permutation(30)]
     changed, _ = sort_samples(other, samples.labels, 4)
     start = injections.fit_part(samples.temper(1.0), part, seed=0)
-    plain = _fit(samples, [part], [start], choose=False, enumeration=0)[0]
-    blind = _fit(changed, [part], [start], choose=False, enumeration=0)[0]
+    plain = _fit(samples, [part], [start], choose=False, search=Search(enumeration=0, trimmed=False))[0]
+    blind = _fit(changed, [part], [start], choose=False, search=Search(enumeration=0, trimmed=False))[0]
     assert np.array_equal(plain.inner, blind.inner)
     assert plain.partition.loss != blind.partition.loss
     assert not np.array_equal(plain.partition.reading, blind.partition.reading)
@@ -339,7 +340,6 @@ def test_in_sample_partition_finds_what_the_injection_cannot():
 def test_walk_ends_at_a_temperature_whose_neighbours_are_worse(world):
     made = world(n=60, n_source=6)
     samples, _ = sort_samples(made.log_p, made.labels, 4)
-    mask = np.ones(60, dtype=bool)
     for best in range(len(TEMPERATURES)):
         tried = []
 
@@ -347,7 +347,7 @@ def test_walk_ends_at_a_temperature_whose_neighbours_are_worse(world):
             tried.append(tempered.temperature)
             return abs(np.log(tempered.temperature / TEMPERATURES[best]))
 
-        walked = walk_temperatures(samples, [mask], np.array([4.0]), loss, enumeration=0)
+        walked = walk_temperatures(samples, lambda k, tempered, warm: np.zeros(6, int), np.array([4.0]), loss)
         assert walked[0][0] == TEMPERATURES[best]
         assert len(set(tried)) == len(tried)
         assert set(TEMPERATURES[max(0, best - 1) : best + 2]) <= set(tried)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices, Mask, Probabilities, TargetProbabilities
+from gapkit.arrays import Array, Features, Floats, Indices, Probabilities, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps.injection import Injection
 from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
-from gapkit.gap.label_maps.partition_problem import IGNORED, make_problem, read_injection
-from gapkit.gap.label_maps.partition_search import ENUMERATION_LIMIT, FoundPartition, search_partition
-from gapkit.gap.label_maps.partition_walk import search_inside, thin, walk_temperatures
+from gapkit.gap.label_maps.partition_mixed import Search, gather, own_probability
+from gapkit.gap.label_maps.partition_problem import IGNORED, read_injection
+from gapkit.gap.label_maps.partition_search import ENUMERATION_LIMIT, FoundPartition
+from gapkit.gap.label_maps.partition_walk import thin, walk_temperatures
 from gapkit.gap.label_maps.parts import VALIDATION, Part, whole_part
 from gapkit.gap.label_maps.tempering import Samples, Tempered, log_of, sort_samples, temper
 
@@ -23,6 +24,7 @@ __all__ = ["IGNORED", "Partition", "PartitionFit", "fit_in_sample", "fit_partiti
 
 CROSS_FITTED_ENTRIES = 1 << 17
 """Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough."""
+MIXED = Search(enumeration=ENUMERATION_LIMIT, trimmed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,6 @@ class PartitionFit:
     inner: Indices
 
 
-def gather(p: Probabilities, reading: Indices, n_classes: int) -> TargetProbabilities:
-    """``S_y / sum_y' S_y'`` (n, K_t) of p (n, K_s)."""
-    sums = p @ (reading[:, None] == np.arange(n_classes)).astype(np.float64)
-    return sums / sums.sum(axis=1, keepdims=True)
-
-
 def fit_partition(
     probs: Array,
     labels: Array,
@@ -84,6 +80,9 @@ def fit_partition(
     seed: int = 0,
 ) -> Partition:
     """Fit the best reading of source classes as target classes under the renormalised KL, starting from the injection.
+
+    The reading is the best one found of the loss without the class prior. ``measure_misalignment`` goes on from there
+    without the samples that the prior explains better, which labels that are partly noise need.
 
     Args:
         probs: (n, K_s) source conditional, rows sum to 1.
@@ -113,8 +112,9 @@ def fit_partition(
     samples, order = sort_samples(log_of(probs), labels, n_classes)
     parts = [part.take(order)]
     chosen = injections.injection_temperatures(samples, parts)[0] if temperature is None else temperature
-    start = injections.fit_part(samples.temper(float(chosen)), parts[0], seed=seed, enumeration=enumeration)
-    return _fit(samples, parts, [start], choose=temperature is None, enumeration=enumeration)[0].partition
+    tempered, search = samples.temper(float(chosen)), Search(enumeration=enumeration, trimmed=False)
+    start = injections.fit_part(tempered, parts[0], seed=seed, enumeration=enumeration, trimmed=False)
+    return _fit(samples, parts, [start], choose=temperature is None, search=search)[0].partition
 
 
 def fit_parts(samples: Samples, parts: list[Part], injections: Sequence[Injection], *, seed: int) -> list[PartitionFit]:
@@ -126,30 +126,30 @@ def fit_parts(samples: Samples, parts: list[Part], injections: Sequence[Injectio
         injections: fitted to ``part.fit`` of each part.
         seed: changes nothing: the search draws no random start.
     """
-    return _fit(samples, parts, injections, choose=True, enumeration=ENUMERATION_LIMIT)
+    return _fit(samples, parts, injections, choose=True, search=MIXED)
 
 
 def _fit(
-    samples: Samples, parts: list[Part], starts: Sequence[Injection], *, choose: bool, enumeration: int
+    samples: Samples, parts: list[Part], starts: Sequence[Injection], *, choose: bool, search: Search
 ) -> list[PartitionFit]:
     """T for each part (the injection's, unless it is to be chosen), then inner reading and partition at it."""
     temperatures = np.array([start.temperature for start in starts])
     warm: list[list[Indices]] = [[] for _ in parts]
     if choose:
-        chosen = partition_temperatures(samples, parts, temperatures, enumeration=enumeration)
+        chosen = partition_temperatures(samples, parts, temperatures, search)
         temperatures, warm = np.array([value for value, _ in chosen]), [[reading] for _, reading in chosen]
     found: dict[int, PartitionFit] = {}
     for value in np.unique(temperatures):
         tempered = samples.temper(float(value))
         for k in np.flatnonzero(temperatures == value).tolist():
-            inner = search_inside(tempered, parts[k].inner_fit, *warm[k], enumeration=enumeration).reading
-            partition = fit_part(tempered, parts[k], starts[k], inner, enumeration=enumeration)
+            inner = search.inside(tempered, parts[k].inner_fit, parts[k].prior, *warm[k]).reading
+            partition = fit_part(tempered, parts[k], starts[k], inner, search)
             found[k] = PartitionFit(partition=partition, inner=inner)
     return [found[k] for k in range(len(parts))]
 
 
 def partition_temperatures(
-    samples: Samples, parts: list[Part], starts: Floats, *, enumeration: int
+    samples: Samples, parts: list[Part], starts: Floats, search: Search
 ) -> list[tuple[float, Indices]]:
     """T for each part, by the validation loss mixed with the prior, and a first reading at it."""
 
@@ -158,30 +158,23 @@ def partition_temperatures(
         own = own_probability(tempered, rows, reading)
         return float(fit_eps(own[:, None], parts[k].prior[samples.labels[rows]])[1][0])
 
+    def find(k: int, tempered: Tempered, warm: list[Indices]) -> Indices:
+        return search.inside(tempered, masks[k], parts[k].prior, *warm).reading
+
     masks = [thin(part.inner_fit) for part in parts]
-    return walk_temperatures(samples, masks, starts, loss, enumeration=enumeration)
+    return walk_temperatures(samples, find, starts, loss)
 
 
-def own_probability(tempered: Tempered, rows: Mask, reading: Indices) -> Floats:
-    """What a reading gives to the own class of the samples ``rows``."""
-    labels = tempered.samples.labels[rows]
-    return gather(tempered.p[rows], reading, tempered.samples.n_classes)[np.arange(len(labels)), labels]
-
-
-def fit_part(
-    tempered: Tempered, part: Part, start: Injection, inner: Indices, *, enumeration: int = ENUMERATION_LIMIT
-) -> Partition:
+def fit_part(tempered: Tempered, part: Part, start: Injection, inner: Indices, search: Search = MIXED) -> Partition:
     """The reading of the whole fitting side, from its injection and its inner reading; eps on held-out samples."""
     n_source = tempered.p.shape[1]
-    problem = make_problem(tempered, part.fit)
-    starts = [read_injection(start.sigma, n_source), inner]
-    found = search_partition(problem, starts, enumeration=enumeration)
+    found = search.run(tempered, part.fit, part.prior, [read_injection(start.sigma, n_source), inner])
     rows, own = part.validation, np.empty(len(part.fit))
     own[rows] = own_probability(tempered, rows, inner)
     if part.fit.sum() * n_source <= CROSS_FITTED_ENTRIES:
         for fold in range(VALIDATION + 1, part.n_inner):
             fresh = part.inner == fold
-            other = search_inside(tempered, part.without(fold), enumeration=enumeration).reading
+            other = search.inside(tempered, part.without(fold), part.prior).reading
             own[fresh] = own_probability(tempered, fresh, other)
         rows = part.fit
     eps, _ = choose_eps(own[rows], part.prior[tempered.samples.labels[rows]])
@@ -216,10 +209,12 @@ def fit_in_sample(samples: Samples, prior: Floats, start: Injection) -> Partitio
     def loss(k: int, tempered: Tempered, reading: Indices) -> float:
         return evaluate(tempered, FoundPartition(reading=reading, loss=0.0, optimal=False))[0]
 
-    begin = np.array([start.temperature])
-    value, warm = walk_temperatures(samples, [thin(everything)], begin, loss, enumeration=ENUMERATION_LIMIT)[0]
+    def find(k: int, tempered: Tempered, warm: list[Indices]) -> Indices:
+        return MIXED.inside(tempered, thin(everything), prior, *warm).reading
+
+    value, warm = walk_temperatures(samples, find, np.array([start.temperature]), loss)[0]
     tempered = samples.temper(value)
-    best = evaluate(tempered, search_partition(make_problem(tempered, everything), [sigma, warm]))
+    best = evaluate(tempered, MIXED.run(tempered, everything, prior, [sigma, warm]))
     tempered = samples.temper(start.temperature)
     given = FoundPartition(reading=sigma, loss=start.loss, optimal=False)
     return min(best, evaluate(tempered, given), key=lambda item: item[0])[1]

@@ -102,7 +102,7 @@ def make_problem(tempered: Tempered, mask: Mask) -> PartitionProblem:
 
 def assignment_reading(problem: PartitionProblem) -> Indices:
     """The assignment injection of the problem's samples, as a reading (K_s,)."""
-    size = problem.columns.shape[1]
+    size = int(problem.bounds[-1])
     shares = (problem.sizes / size)[:, None]
     log_sums = problem.log_means.T * shares
     injection = InjectionProblem(

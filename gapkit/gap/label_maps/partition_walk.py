@@ -12,19 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Mask
-from gapkit.gap.label_maps.partition_problem import assignment_reading, make_problem
-from gapkit.gap.label_maps.partition_search import FoundPartition, search_partition
 from gapkit.gap.label_maps.tempering import TEMPERATURES, Samples, Tempered
 
 THIN_SAMPLES = 1000
 """The walk compares temperatures, not readings: about as many samples do."""
 Loss = Callable[[int, Tempered, Indices], float]
-
-
-def search_inside(tempered: Tempered, mask: Mask, *warm: Indices, enumeration: int) -> FoundPartition:
-    """The partition of some of the samples, from their own assignment injection and from ``warm``."""
-    problem = make_problem(tempered, mask)
-    return search_partition(problem, [assignment_reading(problem), *warm], enumeration=enumeration)
+Find = Callable[[int, Tempered, list[Indices]], Indices]
 
 
 def thin(mask: Mask) -> Mask:
@@ -35,31 +28,27 @@ def thin(mask: Mask) -> Mask:
     return thinned
 
 
-def walk_temperatures(
-    samples: Samples, masks: list[Mask], starts: Floats, loss: Loss, *, enumeration: int
-) -> list[tuple[float, Indices]]:
+def walk_temperatures(samples: Samples, find: Find, starts: Floats, loss: Loss) -> list[tuple[float, Indices]]:
     """The best temperature of each problem and its reading there, both neighbours on the grid being worse.
 
     Args:
         samples: sorted by class.
-        masks: (n,) the samples that readings are searched on, for each problem.
+        find: number of the problem, tempered samples and readings to start from to the reading that is found.
         starts: (m,) the injection's temperature for each problem; the walk starts one below it.
         loss: number of the problem, tempered samples and reading to what is minimised.
-        enumeration: as in ``search_partition``.
     """
-    losses: list[dict[int, float]] = [{} for _ in masks]
-    readings: list[dict[int, Indices]] = [{} for _ in masks]
+    losses: list[dict[int, float]] = [{} for _ in starts]
+    readings: list[dict[int, Indices]] = [{} for _ in starts]
     grid = np.log(np.array(TEMPERATURES))
     nearest = np.abs(grid - np.log(starts)[:, None]).argmin(axis=1)
-    pending: dict[int, int] = {k: max(int(nearest[k]) - 1, 0) for k in range(len(masks))}
+    pending: dict[int, int] = {k: max(int(nearest[k]) - 1, 0) for k in range(len(starts))}
     while pending:
         for position in sorted(set(pending.values())):
             tempered = samples.temper(TEMPERATURES[position])
             for k in [k for k, own in pending.items() if own == position]:
                 warm = [readings[k][_best(losses[k])]] if losses[k] else []
-                found = search_inside(tempered, masks[k], *warm, enumeration=enumeration)
-                readings[k][position] = found.reading
-                losses[k][position] = loss(k, tempered, found.reading)
+                readings[k][position] = find(k, tempered, warm)
+                losses[k][position] = loss(k, tempered, readings[k][position])
         pending = {k: step for k in pending if (step := _next(losses[k])) is not None}
     best = [_best(own) for own in losses]
     return [(TEMPERATURES[position], readings[k][position]) for k, position in enumerate(best)]
