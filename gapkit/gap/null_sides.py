@@ -13,7 +13,7 @@ import numpy as np
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, LogProbabilities, generator
 from gapkit.gap.label_maps.tempering import temper
 from gapkit.statistics.folds import NEVER, Folds
-from gapkit.statistics.neighbours import nearest
+from gapkit.statistics.neighbours import Neighbourhood, nearest
 from gapkit.statistics.scaling import fit_scaling
 
 TEMPERATURE_STREAM, TIE_STREAM = 9, 10
@@ -43,8 +43,7 @@ class NullInputs:
         n_classes: K_t.
         folds: of the cross-fitting.
         groups: (n,) codes of samples that belong together, or None.
-        near: (n, k) positions of each scored sample's nearest samples on the fitting side, nearest first; by default
-            they are searched for.
+        neighbourhood: of these samples, where it is there already; by default neighbours are searched for.
     """
 
     log_p: LogProbabilities
@@ -53,7 +52,7 @@ class NullInputs:
     n_classes: int
     folds: Folds
     groups: Labels | None = None
-    near: Array | None = None
+    neighbourhood: Neighbourhood | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def prepare_sides(inputs: NullInputs, *, label_maps: bool, ridge: bool, neighbou
     """The sides of all folds, with what the statistics asked for read."""
     n, folds = len(inputs.labels), inputs.folds
     p = _tempered(inputs.log_p, seed=seed) if label_maps else np.zeros((n, 0), dtype=np.float32)
-    points = _points(inputs.features) if ridge or (neighbours and inputs.near is None) else np.zeros((n, 0))
+    points = _points(inputs.features) if ridge or neighbours else np.zeros((n, 0))
     linear = points if ridge else points[:, :0]
     columns = np.hstack([p, linear.astype(np.float32), np.ones((n, 1), dtype=np.float32)])
     parts = [np.flatnonzero(folds.home == k) for k in (*range(folds.n_folds), NEVER)]
@@ -108,10 +107,7 @@ def prepare_sides(inputs: NullInputs, *, label_maps: bool, ridge: bool, neighbou
     for k in range(folds.n_folds):
         scored, fit = folds.scored(k), folds.fitting(k)
         mean, hat = _ridge_hat(linear, fit, scored, penalty)
-        near = np.zeros((len(scored), 1), dtype=np.int64)
-        if neighbours:
-            references = order[folds.home[order] != k]
-            near = _near(points, scored, references) if inputs.near is None else _given(inputs.near[scored], len(fit))
+        near = _near(inputs, points, k, order) if neighbours else np.zeros((len(scored), 1), dtype=np.int64)
         sides.append(Side(scored=scored, p=p[scored], mean=mean, hat=hat, near=near))
     return Sides(
         n_classes=inputs.n_classes,
@@ -191,11 +187,11 @@ def _ridge_hat(points: Features, fit: Array, scored: Array, penalty: float) -> t
     return mean, np.asarray(np.linalg.solve(gram, (points[scored] - mean).T), dtype=np.float32)
 
 
-def _near(points: Features, scored: Array, references: Array) -> Array:
-    """The nearest references (m, k); in their order among equals, which is random: the samples' may follow labels."""
-    return references[nearest(points[scored], points[references], neighbour_count(len(references)))]
-
-
-def _given(near: Array, n_fit: int) -> Array:
-    """As many of the given neighbours as are asked for."""
-    return near[:, : neighbour_count(n_fit)]
+def _near(inputs: NullInputs, points: Floats, fold: int, order: Indices) -> Array:
+    """Nearest samples (m, k) on the fitting side; among equals in a random order, as the samples' may follow labels."""
+    scored, fits = inputs.folds.scored(fold), inputs.folds.home != fold
+    count = neighbour_count(int(fits.sum()))
+    if inputs.neighbourhood is not None:
+        return inputs.neighbourhood.among(scored, fits, count)
+    references = order[fits[order]]
+    return references[nearest(points[scored], points[references], count)]
