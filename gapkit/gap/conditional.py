@@ -9,7 +9,7 @@ import numpy as np
 from gapkit.arrays import Features, Floats, Indices, PerSample, TargetProbabilities
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.discrepancy import find_discrepancy
-from gapkit.gap.families import FamilyFit, fit_families
+from gapkit.gap.families import FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.gap.null import NullInputs, null_tests
@@ -163,7 +163,8 @@ def _back(values: PerSample, home: Indices, n: int) -> PerSample:
 
 
 def make_scoring(problem: Problem, options: GapOptions, reason: str = "") -> Scoring:
-    """What the families of a problem are scored on."""
+    """What the families of a problem are scored on: the labels, or a probe's probabilities of the same folds."""
+    probe = options.target_conditional == "probe"
     return Scoring(
         labels=problem.samples.labels,
         scored=problem.folds >= 0,
@@ -172,6 +173,7 @@ def make_scoring(problem: Problem, options: GapOptions, reason: str = "") -> Sco
         resamples=options.bootstrap,
         seed=options.seed,
         reason=reason,
+        conditional=probe_conditional(problem) if probe else None,
     )
 
 

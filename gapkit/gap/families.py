@@ -195,6 +195,11 @@ def plain_linears(problem: Problem) -> list[LinearFit]:
     return [fit_linear(problem.features, None, problem.samples.labels, part) for part in problem.parts[:-1]]
 
 
+def probe_conditional(problem: Problem) -> TargetProbabilities:
+    """P(Y^t | x) (n, K_t) by logistic regression on features alone, held out; rows that are not scored are pi."""
+    return _summarise_linears(problem, plain_linears(problem)).held_out
+
+
 def _summarise_linears(problem: Problem, fits: list[LinearFit]) -> FamilyFit:
     """Held-out q; there is no optimum in sample: without a penalty it would fit the samples themselves."""
     held_out = problem.prior_held_out()
