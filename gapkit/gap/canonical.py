@@ -35,8 +35,8 @@ class Canonical:
 
     inputs: ConditionalInputs
     order: Indices
-    source_classes: Indices
-    target_classes: Indices
+    source_classes: Array
+    target_classes: Array
     n_classes: int
 
     def folds(self, given: Folds) -> Folds:

@@ -189,7 +189,7 @@ def _partial_reason(folds: Folds, inputs: ConditionalInputs) -> str:
 
 def _rename(refitted: RefittedMap, canonical: Canonical) -> RefittedMap:
     """Canonical source and target classes back to the given ones, in the order of the given target classes."""
-    targets: Indices = canonical.target_classes
+    targets = canonical.target_classes
     entries = [
         replace(
             entry,

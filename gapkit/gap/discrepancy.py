@@ -15,7 +15,8 @@ from gapkit.arrays import Floats, Labels, PerSample, TargetProbabilities
 
 TIE_TOLERANCE = 1e-12
 """Relative distance below which two probabilities tie: rounding must not decide."""
-TINY = float(np.finfo(np.float64).tiny)
+TINY = 2.2250738585072014e-308
+"""Least normal float64."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapkit.errors import DataError
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps.partition import IGNORED, _fit, fit_in_sample, fit_partition, fit_parts
 from gapkit.gap.label_maps.partition_mixed import Search
@@ -20,12 +19,10 @@ from gapkit.gap.label_maps.partition_problem import (
     group,
     make_problem,
     move,
-    read_injection,
 )
 from gapkit.gap.label_maps.partition_search import search_partition
-from gapkit.gap.label_maps.partition_walk import thin, walk_temperatures
 from gapkit.gap.label_maps.parts import fold_parts, whole_part
-from gapkit.gap.label_maps.tempering import TEMPERATURES, log_of, sort_samples
+from gapkit.gap.label_maps.tempering import log_of, sort_samples
 from gapkit.statistics.folds import stratified_folds
 
 KINDS = ("sparse", "flat", "even", "signal", "none", "overconfident", "zeros and ones")
@@ -337,33 +334,6 @@ def test_in_sample_partition_finds_what_the_injection_cannot():
     )
 
 
-def test_walk_ends_at_a_temperature_whose_neighbours_are_worse(world):
-    made = world(n=60, n_source=6)
-    samples, _ = sort_samples(made.log_p, made.labels, 4)
-    for best in range(len(TEMPERATURES)):
-        tried = []
-
-        def loss(k, tempered, reading, best=best, tried=tried):
-            tried.append(tempered.temperature)
-            return abs(np.log(tempered.temperature / TEMPERATURES[best]))
-
-        walked = walk_temperatures(samples, lambda k, tempered, warm: np.zeros(6, int), np.array([4.0]), loss)
-        assert walked[0][0] == TEMPERATURES[best]
-        assert len(set(tried)) == len(tried)
-        assert set(TEMPERATURES[max(0, best - 1) : best + 2]) <= set(tried)
-
-
-def test_thinned_samples_keep_the_shares_of_the_classes():
-    labels = np.repeat(np.arange(4), [4000, 2000, 1500, 500])
-    mask = np.random.default_rng(15).random(8000) < 0.75
-    thinned = thin(mask)
-    assert not (thinned & ~mask).any()
-    assert 1000 <= thinned.sum() < 1250
-    shares = np.bincount(labels[thinned]) / thinned.sum()
-    assert np.allclose(shares, np.bincount(labels[mask]) / mask.sum(), atol=2e-3)
-    assert np.array_equal(thin(mask & (np.arange(8000) < 1500)), mask & (np.arange(8000) < 1500))
-
-
 def test_twice_the_samples_give_the_same_reading_and_loss():
     for seed in range(len(KINDS)):
         probs, labels = draw(seed, 12, 3, 40)
@@ -374,67 +344,3 @@ def test_twice_the_samples_give_the_same_reading_and_loss():
         assert b.loss == pytest.approx(a.loss, abs=1e-9)
         if KINDS[seed] != "zeros and ones":  # where several readings are equally good
             assert np.array_equal(a.reading, b.reading)
-
-
-def test_as_many_source_as_target_classes_give_the_injection():
-    for seed in range(2 * len(KINDS)):
-        probs, labels = draw(seed, 4, 4, 50)
-        fitted, strict = (
-            fit_partition(probs, labels, temperature=1.0),
-            injections.fit_injection(probs, labels, temperature=1.0),
-        )
-        assert sorted(fitted.reading.tolist()) == [0, 1, 2, 3]
-        assert fitted.loss == pytest.approx(strict.loss, abs=1e-12)
-        assert fitted.optimal
-
-
-@pytest.mark.parametrize("seed", range(len(KINDS)))
-@pytest.mark.parametrize(("n", "n_source", "n_target"), [(20, 8, 2), (20, 30, 3), (60, 5, 5), (40, 40, 2), (9, 3, 3)])
-def test_whatever_the_probabilities_the_fit_is_finite(seed, n, n_source, n_target):
-    probs, labels = draw(seed, n_source, n_target, n)
-    fitted = fit_partition(probs, labels, enumeration=0)
-    assert complete(fitted.reading, n_target)
-    assert np.isfinite(fitted.loss)
-    assert 0 < fitted.eps <= 1
-    q = fitted.predict(probs)
-    assert np.isfinite(np.log(q)).all()
-    assert np.allclose(q.sum(axis=1), 1)
-
-
-def test_source_classes_that_are_never_predicted_do_no_harm():
-    probs, labels, reading = known_partition()
-    padded = np.concatenate([probs, np.zeros((len(probs), 3))], axis=1)
-    fitted = fit_partition(padded, labels)
-    assert fitted.reading[:12].tolist() == reading.tolist()
-    assert np.isfinite(fitted.loss)
-
-
-def test_target_class_without_samples_keeps_a_source_class():
-    probs, labels, _ = known_partition()
-    fitted = fit_partition(probs, labels, n_classes=4)
-    assert complete(fitted.reading, 4)
-    assert np.isfinite(fitted.predict(probs)).all()
-
-
-def test_equal_source_classes_and_equal_samples_are_no_trouble():
-    probs = np.tile([[0.25, 0.25, 0.25, 0.25]], (30, 1))
-    fitted = fit_partition(probs, np.arange(30) % 3)
-    assert complete(fitted.reading, 3)
-    assert fitted.loss == pytest.approx(np.log(3), abs=0.1)
-
-
-def test_injection_is_read_as_a_partition_that_ignores_the_rest():
-    assert read_injection(np.array([3, 1]), 5).tolist() == [IGNORED, 1, IGNORED, 0, IGNORED]
-
-
-@pytest.mark.parametrize(
-    ("probs", "labels", "words"),
-    [
-        (np.zeros((4, 3)), np.zeros(4, dtype=int), "not logits"),
-        (np.full((4, 2), 0.5), np.array([0, 1, 2, 0]), "at least as many source as target classes"),
-        (np.full((4, 2), 0.5), np.array([0, 1, 0]), "probabilities first, then the target labels"),
-    ],
-)
-def test_unusable_arguments_are_explained(probs, labels, words):
-    with pytest.raises(DataError, match=words):
-        fit_partition(probs, labels)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapkit.errors import OptionError
 from gapkit.pipeline.measure import MeasureOptions
-from gapkit.pipeline.selection import select, stratified_draw
+from gapkit.pipeline.selection import select, strata, stratified_draw
 from gapkit.types import Target
 
 
@@ -55,7 +53,19 @@ def test_regression_becomes_bins_of_equal_size() -> None:
     assert "4 classes" in notes[0]
 
 
-def test_several_labels_are_refused() -> None:
-    target = Target(np.arange(12.0).reshape(6, 2), np.eye(6, 3, dtype=int))
-    with pytest.raises(OptionError, match="one column of y at a time"):
-        select(target, MeasureOptions())
+def test_several_labels_are_drawn_by_the_rarest_one() -> None:
+    indicators = np.zeros((1000, 3), dtype=int)
+    indicators[:500, 0] = indicators[:100, 1] = indicators[900:920, 2] = 1
+    target = Target(np.arange(2000.0).reshape(1000, 2), indicators)
+    assert strata(target).tolist() == [1] * 100 + [0] * 400 + [3] * 400 + [2] * 20 + [3] * 80
+    used, _ = select(target, MeasureOptions(max_samples=100))
+    assert used.y.sum(axis=0).tolist() == [50, 10, 2]
+
+
+def test_a_binned_target_keeps_its_values() -> None:
+    target = Target(np.arange(60.0).reshape(30, 2), np.linspace(0, 1, 30), task="regression")
+    used, _ = select(target, MeasureOptions(n_bins=3))
+    assert used.values.tolist() == target.y.tolist()
+    taken, _ = select(target, MeasureOptions(n_bins=3, max_samples=21))
+    assert all(value in target.y for value in taken.values)
+    assert len(taken.values) == 21

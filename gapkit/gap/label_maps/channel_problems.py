@@ -17,7 +17,7 @@ from gapkit.gap.label_maps.tempering import Samples, Tempered
 
 LEAST_LIKELIHOOD = {"f8": 1e-290, "f4": 1e-30}
 """Only samples that are not fitted on can have less; a ratio with it would overflow."""
-SINGLE_FLOOR = np.float32(1e-18)
+SINGLE_FLOOR = 1e-18
 """Least p in single precision: the product of two such numbers is still above the smallest float32."""
 
 
@@ -46,7 +46,7 @@ class Tempering:
         p = self.shifted * np.float32(1 / temperature)
         np.exp(p, out=p)
         p /= p.sum(axis=1, keepdims=True)
-        np.maximum(p, SINGLE_FLOOR, out=p)
+        np.maximum(p, np.float32(SINGLE_FLOOR), out=p)
         return SingleTempered(samples=self.samples, temperature=temperature, p=p)
 
 
