@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices, Labels, PerSample, generator
+from gapkit.arrays import Array, Indices, Labels
 from gapkit.gap.inputs import ConditionalInputs
+from gapkit.gap.label_maps.ordering import order_columns, order_samples
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.statistics.folds import Folds
-
-CANONICAL_STREAM = 21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +51,9 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
     and of their group, decides.
     """
     log_p = np.maximum(inputs.log_probabilities, LOG_FLOOR)
-    marks = _marks(inputs.features, log_p)
-    groups = inputs.labels if inputs.groups is None else inputs.groups
-    order = np.lexsort((_held(marks, groups), _held(marks, inputs.labels), marks)).astype(np.int64)
+    order = order_samples(inputs.features, log_p, inputs.labels, inputs.groups)
     classes, labels = _by_first_occurrence(inputs.labels[order])
-    columns = np.argsort(_column_keys(log_p[order]), kind="stable").astype(np.int64)
+    columns = order_columns(log_p[order])
     ordered = replace(
         inputs,
         log_probabilities=log_p[order][:, columns],
@@ -75,42 +72,6 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
         target_classes=classes,
         n_classes=inputs.n_classes,
     )
-
-
-def _project(rows: Array) -> PerSample:
-    """A fixed random projection (n,) of rows (n, k); a row's result does not depend on where it stands."""
-    weights = np.asarray(generator(0, CANONICAL_STREAM).normal(size=rows.shape[1]), dtype=np.float64)
-    return np.sum(np.ascontiguousarray(rows, dtype=np.float64) * weights, axis=1)
-
-
-def _column_keys(log_p: Floats) -> Floats:
-    """A fixed random projection (K_s,) of columns (n, K_s), row by row, so that places of columns do not matter."""
-    weights = np.asarray(generator(0, CANONICAL_STREAM, 1).normal(size=log_p.shape[0]), dtype=np.float64)
-    return np.sum(log_p * weights[:, None], axis=0)
-
-
-def _marks(features: Features, log_p: Floats) -> Indices:
-    """Dense ranks (n,) by the features' projection; among equals by that of sorted log p, which few samples need."""
-    _, ranks, counts = np.unique(_project(features), return_inverse=True, return_counts=True)
-    tied = counts[ranks.reshape(-1)] > 1
-    second = np.zeros(len(ranks))
-    # Sorted, so that places of source classes do not matter; in float32, so that rounding of log p does not.
-    second[tied] = _project(np.sort(log_p[tied], axis=1).astype(np.float32))
-    order = np.lexsort((second, ranks.reshape(-1)))
-    steps = (np.diff(ranks.reshape(-1)[order]) != 0) | (np.diff(second[order]) != 0)
-    marks = np.empty(len(order), dtype=np.int64)
-    marks[order] = np.concatenate([[0], np.cumsum(steps)])
-    return marks
-
-
-def _held(marks: Indices, codes: Labels) -> Indices:
-    """For each sample a number that stands for the multiset of marks in its class or group."""
-    _, codes = np.unique(codes, return_inverse=True)
-    weights = generator(0, CANONICAL_STREAM, 2).integers(1 << 62, size=int(marks.max(initial=0)) + 1)
-    sums = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
-    # Integers wrap around, so the sum does not depend on the order of the samples.
-    np.add.at(sums, codes.reshape(-1), weights[marks])
-    return sums[codes.reshape(-1)]
 
 
 def _by_first_occurrence(labels: Labels) -> tuple[Indices, Labels]:

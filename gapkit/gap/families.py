@@ -91,22 +91,16 @@ def fit_families(problem: Problem, options: GapOptions, progress: Progress) -> d
 
 def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
     """Injections by search on each fitting side, T by the inner split; partitions from there."""
-    samples, parts, seed = problem.samples, problem.parts, problem.seed
-    temperatures = injections.injection_temperatures(samples, parts)
-    fitted: dict[int, injections.Injection] = {}
-    for value in np.unique(temperatures):
-        tempered = samples.temper(float(value))
-        for k in np.flatnonzero(temperatures == value).tolist():
-            fitted[k] = injections.fit_part(tempered, parts[k], seed=seed)
-            progress("injection", len(fitted), len(parts))
-    found = [fitted[k] for k in range(len(parts))]
-    optimum = injections.fit_in_sample(samples, parts[-1].prior, seed=seed)
-    progress("partition", 1, 2)
-    made = partitions.fit_parts(samples, parts, found, seed=seed)
+    samples, parts, search = problem.samples, problem.parts, injections.Search(seed=problem.seed)
+    progress("injection", 0, 1)
+    found = injections.fit_parts(samples, parts, search)
+    optimum = injections.fit_in_sample(samples, parts[-1].prior, search)
+    progress("injection", 1, 1)
+    made = partitions.fit_parts(samples, parts, found)
     whole = partitions.fit_in_sample(samples, parts[-1].prior, optimum)
-    progress("partition", 2, 2)
+    progress("partition", 1, 1)
     return StrictFits(
-        injections=found,
+        injections=[fit.injection for fit in found],
         partitions=made,
         injection=optimum,
         partition=whole,
@@ -137,7 +131,8 @@ def _summarise_strict(problem: Problem, fits: StrictFits) -> dict[str, FamilyFit
 def _to_the_letter(problem: Problem, fits: StrictFits) -> FamilyFit:
     """The injections without the class prior; the optimum in sample is that for eps = 0."""
     *folds, whole = (replace(fitted, eps=0.0) for fitted in fits.injections)
-    best = injections.fit_in_sample_strict(problem.samples, whole.prior, seed=problem.seed)
+    search = injections.Search(seed=problem.seed, trimmed=False)
+    best = injections.fit_in_sample_strict(problem.samples, whole.prior, search)
     return FamilyFit(
         held_out=_held_out(problem, folds),
         maps=tuple(folds),

@@ -54,13 +54,19 @@ def test_json_is_the_only_output_and_equals_the_file(tmp_path: Path, capsys: pyt
     assert text == (tmp_path / "run" / "result.json").read_text(encoding="utf-8")
     result = gk.GapResult.from_json(text)
     assert [(row.label_map, row.discrepancy) for row in result.misalignment] == [
-        (family, discrepancy) for discrepancy in ("kl", "zero_one") for family in ("injection", "channel", "linear")
+        (family, discrepancy)
+        for discrepancy in ("kl", "zero_one")
+        for family in ("injection", "partition", "channel", "linear", "ceiling")
     ]
+    assert set(result.decomposition) == {"relabelling", "readout", "nonlinear", "absent_or_noise"}
     for row in result.misalignment:
         assert row.status == "ok"
         assert row.normalised is not None
         assert row.interval is not None
         assert row.interval[0] <= row.normalised <= row.interval[1]
+        assert row.null is not None
+        assert row.null.p is not None
+        assert 0 < row.null.p <= 1
     assert (tmp_path / "run" / "figures" / "misalignment.svg").stat().st_size > 1000
 
 

@@ -11,6 +11,7 @@ from gapkit.gap import fit_channel, fit_injection
 from gapkit.gap.label_maps.channel import fit_in_sample
 from gapkit.gap.label_maps.channel_em import em_step, fit_channels
 from gapkit.gap.label_maps.channel_problems import ChannelProblems
+from gapkit.gap.label_maps.injection import Search
 from gapkit.gap.label_maps.injection import fit_in_sample as fit_injection_in_sample
 from gapkit.gap.label_maps.mixing import class_prior
 from gapkit.gap.label_maps.tempering import sort_samples
@@ -114,7 +115,7 @@ def test_channel_is_at_most_the_injection_where_it_contains_it(world, seed):
     made = world(seed, n=80, n_source=4)
     samples, _ = sort_samples(made.log_p, made.labels, 4)
     prior = class_prior(np.bincount(made.labels).astype(float))
-    injection = fit_injection_in_sample(samples, prior, seed=0)
+    injection = fit_injection_in_sample(samples, prior, Search(seed=0))
     own = injection.predict_log(samples.log_p)[np.arange(80), samples.labels]
     channel = fit_in_sample(samples, prior, temperatures=(injection.temperature,))
     assert -channel.objective <= -np.log(own).mean() + channel.gap + 1e-9

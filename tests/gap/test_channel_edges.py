@@ -22,12 +22,8 @@ def parts_of(samples, order, labels, n_folds=5):
 
 
 def strict_fits(samples, parts):
-    temperatures = injections.injection_temperatures(samples, parts)
-    starts = [
-        injections.fit_part(samples.temper(float(value)), part, seed=0)
-        for value, part in zip(temperatures, parts, strict=True)
-    ]
-    return starts, partitions.fit_parts(samples, parts, starts, seed=0)
+    starts = injections.fit_parts(samples, parts, injections.Search(seed=0))
+    return [start.injection for start in starts], partitions.fit_parts(samples, parts, starts)
 
 
 def permuted_fits(made, parts_labels, source, target):

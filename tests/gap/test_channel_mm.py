@@ -158,7 +158,7 @@ def test_in_sample_values_never_rise_from_family_to_family_and_leep_is_no_lower(
     made = world(seed, n=50, n_source=n_source, shares=(0.5, 0.3, 0.2), sharpness=sharpness)
     samples, _ = sort_samples(made.log_p, made.labels, 3)
     prior = class_prior(np.bincount(made.labels).astype(float))
-    injection = injections.fit_in_sample(samples, prior, seed=0)
+    injection = injections.fit_in_sample(samples, prior, injections.Search(seed=0))
     partition = partitions.fit_in_sample(samples, prior, injection)
     channel = fit_in_sample(samples, prior, partition=partition, temperatures=(injection.temperature,))
     values = [kl(fitted, samples) for fitted in (injection, partition, channel)]
@@ -176,12 +176,8 @@ def parts_of(samples, order, labels, n_folds=5):
 
 
 def strict_fits(samples, parts):
-    temperatures = injections.injection_temperatures(samples, parts)
-    starts = [
-        injections.fit_part(samples.temper(float(value)), part, seed=0)
-        for value, part in zip(temperatures, parts, strict=True)
-    ]
-    return starts, partitions.fit_parts(samples, parts, starts, seed=0)
+    starts = injections.fit_parts(samples, parts, injections.Search(seed=0))
+    return [start.injection for start in starts], partitions.fit_parts(samples, parts, starts)
 
 
 def held_out(samples, parts, maps):

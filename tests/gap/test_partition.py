@@ -222,8 +222,9 @@ def fit_from(log_p, labels, sigma):
     """The partition of all samples from an injection that is given."""
     samples, order = sort_samples(log_p, labels, len(sigma))
     part = whole_part(labels, n_classes=len(sigma), seed=0).take(order)
-    start = replace(injections.fit_part(samples.temper(1.0), part, seed=0), sigma=sigma)
-    return fit_parts(samples, [part], [start], seed=0)[0]
+    start = injections.fit_parts(samples, [part], injections.Search(seed=0), temperature=1.0)[0]
+    given = replace(start, injection=replace(start.injection, sigma=sigma), inner=sigma)
+    return fit_parts(samples, [part], [given])[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -255,13 +256,9 @@ def fits_of(log_p, labels, n_classes, folds):
     """Injections and partitions of every part, and the in-sample ones, for samples in the given order."""
     samples, order = sort_samples(log_p, labels, n_classes)
     parts = [part.take(order) for part in folds]
-    temperatures = injections.injection_temperatures(samples, parts)
-    strict = [
-        injections.fit_part(samples.temper(float(value)), part, seed=0)
-        for value, part in zip(temperatures, parts, strict=True)
-    ]
-    best = injections.fit_in_sample(samples, parts[-1].prior, seed=0)
-    return fit_parts(samples, parts, strict, seed=0), fit_in_sample(samples, parts[-1].prior, best)
+    strict = injections.fit_parts(samples, parts, injections.Search(seed=0))
+    best = injections.fit_in_sample(samples, parts[-1].prior, injections.Search(seed=0))
+    return fit_parts(samples, parts, strict), fit_in_sample(samples, parts[-1].prior, best)
 
 
 def test_order_of_samples_does_not_matter_on_the_same_parts(world):
@@ -286,7 +283,7 @@ def test_inner_reading_does_not_depend_on_the_validation_samples(world, n):
     rows = np.flatnonzero(part.validation)
     other[rows] = other[rows][:, np.random.default_rng(14).permutation(30)]
     changed, _ = sort_samples(other, samples.labels, 4)
-    start = injections.fit_part(samples.temper(1.0), part, seed=0)
+    start = injections.fit_parts(samples, [part], injections.Search(seed=0), temperature=1.0)[0]
     plain = _fit(samples, [part], [start], choose=False, search=Search(enumeration=0, trimmed=False))[0]
     blind = _fit(changed, [part], [start], choose=False, search=Search(enumeration=0, trimmed=False))[0]
     assert np.array_equal(plain.inner, blind.inner)
@@ -315,7 +312,7 @@ def test_in_sample_loss_never_rises_from_injection_to_partition(seed, n_target, 
     probs, labels = draw(seed, n_target + more, n_target, n)
     samples, _ = sort_samples(log_of(probs), labels, n_target)
     prior = whole_part(labels, n_classes=n_target, seed=0).prior
-    strict = injections.fit_in_sample(samples, prior, seed=0)
+    strict = injections.fit_in_sample(samples, prior, injections.Search(seed=0))
     fitted = fit_in_sample(samples, prior, strict)
     assert mixed_loss(fitted, samples) <= mixed_loss(strict, samples) + 1e-12
     assert complete(fitted.reading, n_target)
@@ -325,7 +322,7 @@ def test_in_sample_partition_finds_what_the_injection_cannot():
     probs, labels, reading = known_partition()
     samples, _ = sort_samples(log_of(probs), labels, 3)
     prior = whole_part(labels, n_classes=3, seed=0).prior
-    strict = injections.fit_in_sample(samples, prior, seed=0)
+    strict = injections.fit_in_sample(samples, prior, injections.Search(seed=0))
     fitted = fit_in_sample(samples, prior, strict)
     assert mixed_loss(fitted, samples) < 0.6 * mixed_loss(strict, samples)
     assert fitted.reading[:9].tolist() == reading[:9].tolist()

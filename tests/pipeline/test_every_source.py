@@ -94,7 +94,7 @@ def test_features_and_probabilities(source_name: str, target_name: str, sources:
 @pytest.mark.parametrize("source_name", ["hf bert", "hf wav2vec2", "timm swin"])
 def test_measure(source_name: str, sources: dict[str, gk.Source], tmp_path: Path) -> None:
     result = gk.measure(sources[source_name], targets()["sensors"], options=OPTIONS)
-    assert [row.status for row in result.misalignment] == ["ok"] * 6
+    assert [row.status for row in result.misalignment] == ["ok"] * 10
     assert gk.GapResult.from_json((result.save(tmp_path) / "result.json").read_text(encoding="utf-8")) == result
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from gapkit.arrays import Array, Floats
+import numpy as np
+
+from gapkit.arrays import Array
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps import partition as partitions
 from gapkit.gap.label_maps.channel_in_sample import fit_in_sample
 from gapkit.gap.label_maps.channel_map import Channel, ChannelFit
 from gapkit.gap.label_maps.channel_parts import fit_parts
-from gapkit.gap.label_maps.parts import Part, whole_part
-from gapkit.gap.label_maps.tempering import Samples, log_of, sort_samples
+from gapkit.gap.label_maps.parts import Part, canonical_part
+from gapkit.gap.label_maps.tempering import Samples, log_of
 
 __all__ = ["Channel", "ChannelFit", "fit_channel", "fit_in_sample", "fit_parts"]
 
@@ -53,17 +56,14 @@ def fit_channel(
         [1, 1, 0]
     """
     probs, labels, n_classes = check_probabilities(probs, labels, n_classes)
-    part = whole_part(labels, n_classes=n_classes, seed=seed)
-    samples, order = sort_samples(log_of(probs), labels, n_classes)
-    parts = [part.take(order)]
+    samples, part, columns = canonical_part(log_of(probs), labels, n_classes=n_classes, seed=seed)
+    parts = [part]
     found = None if probs.shape[1] < n_classes else _partitions(samples, parts, seed=seed)
-    return fit_parts(samples, parts, partitions=found, temperature=temperature, pseudo_count=pseudo_count)[0].channel
+    fits = fit_parts(samples, parts, partitions=found, temperature=temperature, pseudo_count=pseudo_count)
+    return replace(fits[0].channel, matrix=fits[0].channel.matrix[np.argsort(columns)])
 
 
 def _partitions(samples: Samples, parts: list[Part], *, seed: int) -> Sequence[partitions.PartitionFit]:
     """The partition of each part, from its injection."""
-    temperatures: Floats = injections.injection_temperatures(samples, parts)
-    starts = [
-        injections.fit_part(samples.temper(float(temperatures[k])), part, seed=seed) for k, part in enumerate(parts)
-    ]
-    return partitions.fit_parts(samples, parts, starts, seed=seed)
+    starts = injections.fit_parts(samples, parts, injections.Search(seed=seed))
+    return partitions.fit_parts(samples, parts, starts)

@@ -6,30 +6,35 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices, Mask, Probabilities, TargetProbabilities
+from gapkit.arrays import Array, Features, Floats, Indices, Probabilities, TargetProbabilities
 from gapkit.errors import DataError
 from gapkit.gap.inputs import check_probabilities
+from gapkit.gap.label_maps.injection_mixed import (
+    Search,
+    best_temperature,
+    make_problems,
+    own_of,
+    own_probability,
+    renormalise,
+)
 from gapkit.gap.label_maps.injection_search import (
     ENUMERATION_LIMIT,
-    LEAST_GAIN,
     FoundInjection,
     InjectionProblem,
     assignment_injection,
-    search_injection,
 )
 from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
-from gapkit.gap.label_maps.parts import Part, whole_part
+from gapkit.gap.label_maps.parts import VALIDATION, Part, canonical_part
 from gapkit.gap.label_maps.tempering import (
-    TEMPERATURES,
     Samples,
     Tempered,
     choose_temperatures,
     log_of,
-    sort_samples,
     temper,
 )
 
-TRIMMINGS = 5
+CROSS_FITTED_ENTRIES = 1 << 17
+"""Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +66,20 @@ class Injection:
         return mix(renormalise(temper(log_p, self.temperature), self.sigma), self.prior, self.eps)
 
 
-def renormalise(p: Probabilities, sigma: Indices) -> TargetProbabilities:
-    """``p_sigma(y) / sum_y' p_sigma(y')``: p (n, K_s) over the chosen subset, (n, K_t)."""
-    chosen = p[:, sigma]
-    return chosen / chosen.sum(axis=1, keepdims=True)
+@dataclass(frozen=True, kw_only=True)
+class InjectionFit:
+    """The injection of one part, and sigma (K_t,) of its inner fitting side, unseen by its validation split."""
+
+    injection: Injection
+    inner: Indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A temperature, and the inner fitting side's sigma (K_t,) that is best there."""
+
+    temperature: float
+    sigma: Indices
 
 
 def fit_injection(
@@ -105,17 +120,46 @@ def fit_injection(
             expected="at least as many source as target classes (probs: source, labels: target)",
             remedy="use fit_channel",
         )
-    part = whole_part(labels, n_classes=n_classes, seed=seed)
-    samples, order = sort_samples(log_of(probs), labels, n_classes)
-    part = part.take(order)
-    chosen = injection_temperatures(samples, [part])[0] if temperature is None else temperature
-    return fit_part(samples.temper(float(chosen)), part, seed=seed, enumeration=enumeration, trimmed=False)
+    samples, part, columns = canonical_part(log_of(probs), labels, n_classes=n_classes, seed=seed)
+    search = Search(seed=seed, enumeration=enumeration, trimmed=False)
+    found = fit_parts(samples, [part], search, temperature=temperature)[0].injection
+    return replace(found, sigma=columns[found.sigma])
 
 
-def injection_temperatures(samples: Samples, parts: list[Part]) -> Floats:
-    """T for each part: the least validation loss of the assignment map, mixed with the prior.
+def fit_parts(
+    samples: Samples, parts: list[Part], search: Search, *, temperature: float | None = None
+) -> list[InjectionFit]:
+    """Each part's injection: T by the inner split, sigma searched on the fitting side, eps on held-out samples.
 
-    At the best temperature the map is trimmed (see ``trim``), and the temperature chosen once more for that map.
+    Args:
+        samples: sorted by class.
+        parts: fitting sides.
+        search: how sigma is searched.
+        temperature: T; by default chosen.
+    """
+    if temperature is None:
+        chosen = choose_injections(samples, parts, search)
+    else:
+        tempered = samples.temper(temperature)
+        chosen = [
+            Choice(temperature=temperature, sigma=search.run(tempered, part.inner_fit, part.prior).sigma)
+            for part in parts
+        ]
+    found: dict[int, InjectionFit] = {}
+    for value in sorted({choice.temperature for choice in chosen}):
+        tempered = samples.temper(value)
+        for k in [k for k, choice in enumerate(chosen) if choice.temperature == value]:
+            found[k] = InjectionFit(
+                injection=fit_part(tempered, parts[k], chosen[k].sigma, search), inner=chosen[k].sigma
+            )
+    return [found[k] for k in range(len(parts))]
+
+
+def choose_injections(samples: Samples, parts: list[Part], search: Search) -> list[Choice]:
+    """T for each part by the least validation loss, mixed with the prior, and the inner fitting side's sigma there.
+
+    The assignment map is a rough one, and its best temperature rougher still. So sigma is searched there on the inner
+    fitting side and the temperature chosen again for it, until that stays; the best of all that was seen is taken.
     """
 
     def losses_at(temperature: float, which: Indices) -> Floats:
@@ -125,60 +169,25 @@ def injection_temperatures(samples: Samples, parts: list[Part]) -> Floats:
             [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]
         )
 
-    temperatures = choose_temperatures(losses_at, len(parts))
-    for value in np.unique(temperatures):
-        tempered = samples.temper(float(value))
-        which = np.flatnonzero(temperatures == value).tolist()
-        problems = make_problems(tempered, [parts[k].inner_fit for k in which])
-        for k, problem in zip(which, problems, strict=True):
-            sigma = trim(tempered, parts[k].inner_fit, parts[k].prior, assignment_injection(problem))
-            temperatures[k] = best_temperature(samples, parts[k].validation, parts[k].prior, sigma, at=float(value))
-    return temperatures
-
-
-def best_temperature(
-    samples: Samples, rows: Mask, prior: Floats, sigma: Indices, *, at: float, pseudo: float = 1.0
-) -> float:
-    """T on the grid with the least loss of sigma on the samples ``rows``, mixed with the prior; ``at`` among equals.
-
-    Renormalised over the subset, p at T is the softmax of ``log p_sigma / T``: the other source classes do not matter.
-    """
-    labels = samples.labels[rows]
-    log_p = samples.log_p[rows][:, sigma]
-    candidates = (at, *(value for value in TEMPERATURES if value != at))
-    own = np.stack([temper(log_p, value)[np.arange(len(labels)), labels] for value in candidates], axis=1)
-    losses = fit_eps(own, prior[labels], pseudo=pseudo)[1]
-    return candidates[int(np.argmin(np.round(losses, 9)))]
-
-
-def trim(tempered: Tempered, mask: Mask, prior: Floats, sigma: Indices) -> Indices:
-    """Sigma searched again without the samples that the prior explains better, while the mixed loss falls.
-
-    The renormalised loss has no prior in it: a wrong label may cost more than all the others, and spoil sigma. With
-    labels that are partly noise this is the loss mixed with the prior, minimised by hard expectation-maximisation.
-    """
-    labels = tempered.samples.labels
-    own_prior = prior[labels]
-    rows = np.arange(len(labels))
-
-    def mixture(candidate: Indices) -> tuple[float, Mask]:
-        chosen = tempered.columns[candidate]
-        own = (chosen[labels, rows] / chosen.sum(axis=0))[mask]
-        eps, loss = fit_eps(own[:, None], own_prior[mask], pseudo=0.0)
-        kept = mask.copy()
-        kept[mask] = (1 - eps[0]) * own >= eps[0] * own_prior[mask]
-        return float(loss[0]), kept
-
-    loss, kept = mixture(sigma)
-    for _ in range(TRIMMINGS):
-        if kept.sum() == mask.sum() or not kept.any():
-            break
-        moved = assignment_injection(make_problems(tempered, [kept])[0])
-        moved_loss, moved_kept = mixture(moved)
-        if moved_loss >= loss - LEAST_GAIN:
-            break
-        sigma, loss, kept = moved, moved_loss, moved_kept
-    return sigma
+    begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
+    best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
+    pending = dict(enumerate(begin))
+    seen: list[set[float]] = [set() for _ in parts]
+    while pending:
+        following: dict[int, float] = {}
+        for value in sorted(set(pending.values())):
+            tempered = samples.temper(value)
+            for k in [k for k, own in pending.items() if own == value]:
+                seen[k].add(value)
+                part = parts[k]
+                sigma = search.run(tempered, part.inner_fit, part.prior).sigma
+                loss, moved = best_temperature(samples, part.validation, part.prior, sigma, at=value)
+                if loss < best[k][0]:
+                    best[k] = loss, Choice(temperature=moved, sigma=sigma)
+                if moved not in seen[k]:
+                    following[k] = moved
+        pending = following
+    return [choice for _, choice in best]
 
 
 def validation_loss(tempered: Tempered, problem: InjectionProblem, part: Part) -> float:
@@ -187,65 +196,20 @@ def validation_loss(tempered: Tempered, problem: InjectionProblem, part: Part) -
     return float(fit_eps(own[:, None], part.prior[tempered.samples.labels[part.validation]])[1][0])
 
 
-def own_probability(tempered: Tempered, problem: InjectionProblem, rows: Mask) -> Floats:
-    """What the problem's assignment map gives to the own class of the samples ``rows``."""
-    return own_of(tempered, assignment_injection(problem), rows)
+def fit_part(tempered: Tempered, part: Part, inner: Indices, search: Search) -> Injection:
+    """Sigma searched on the whole fitting side; eps on samples that the maps have not seen.
 
-
-def own_of(tempered: Tempered, sigma: Indices, rows: Mask) -> Floats:
-    """What sigma gives to the own class of the samples ``rows``."""
-    labels = tempered.samples.labels[rows]
-    q = renormalise(tempered.p[rows], sigma)
-    return q[np.arange(len(labels)), labels]
-
-
-def make_problems(tempered: Tempered, masks: list[Mask]) -> list[InjectionProblem]:
-    """The search problem on each choice of samples, the sums over samples in one product."""
-    weights = np.stack(masks, axis=1).astype(np.float64)
-    sizes = weights.sum(axis=0)
-    log_sums = tempered.class_sums(tempered.log_p, weights) / sizes
-    mass_sums = tempered.class_sums(tempered.p, weights) / sizes
-    shares = np.stack([weights[rows].sum(axis=0) for rows in tempered.samples.blocks]) / sizes
-    return [
-        InjectionProblem(
-            p=tempered.p,
-            columns=tempered.columns,
-            weights=weights[:, m] / sizes[m],
-            log_cost=-log_sums[..., m],
-            mass_cost=shares[:, m, None] - mass_sums[..., m],
-            centred_cost=shares[:, m, None] * log_sums[..., m].sum(axis=0) - log_sums[..., m],
-        )
-        for m in range(len(masks))
-    ]
-
-
-def search_mixed(
-    tempered: Tempered, mask: Mask, prior: Floats, *, seed: int, enumeration: int = ENUMERATION_LIMIT
-) -> FoundInjection:
-    """The best injection found of the samples ``mask``, then trimmed; ``loss`` stays that of all of them, unmixed."""
-    problem = make_problems(tempered, [mask])[0]
-    found = search_injection(problem, seed=seed, enumeration=enumeration)
-    sigma = trim(tempered, mask, prior, found.sigma)
-    if np.array_equal(sigma, found.sigma):
-        return found
-    return FoundInjection(sigma=sigma, loss=problem.loss(sigma), optimal=False)
-
-
-def fit_part(
-    tempered: Tempered, part: Part, *, seed: int, enumeration: int = ENUMERATION_LIMIT, trimmed: bool = True
-) -> Injection:
-    """Sigma searched on the whole fitting side; eps on the assignment maps cross-fitted over its inner folds."""
-    masks = [part.without(fold) for fold in range(part.n_inner)]
-    own = np.empty(len(part.fit))
-    for fold, (problem, mask) in enumerate(zip(make_problems(tempered, masks), masks, strict=True)):
-        rows, sigma = part.inner == fold, assignment_injection(problem)
-        own[rows] = own_of(tempered, trim(tempered, mask, part.prior, sigma) if trimmed else sigma, rows)
-    eps, _ = choose_eps(own[part.fit], part.prior[tempered.samples.labels[part.fit]])
-    if trimmed:
-        found = search_mixed(tempered, part.fit, part.prior, seed=seed, enumeration=enumeration)
-    else:
-        found = search_injection(make_problems(tempered, [part.fit])[0], seed=seed, enumeration=enumeration)
-    return _as_injection(found, tempered, part.prior, eps)
+    Of large problems that is the validation split, with the inner fitting side's sigma; of small ones every inner fold.
+    """
+    own, rows = np.empty(len(part.fit)), part.validation
+    own[rows] = own_of(tempered, inner, rows)
+    if part.fit.sum() * tempered.p.shape[1] <= CROSS_FITTED_ENTRIES:
+        for fold in range(VALIDATION + 1, part.n_inner):
+            fresh = part.inner == fold
+            own[fresh] = own_of(tempered, search.run(tempered, part.without(fold), part.prior).sigma, fresh)
+        rows = part.fit
+    eps, _ = choose_eps(own[rows], part.prior[tempered.samples.labels[rows]])
+    return _as_injection(search.run(tempered, part.fit, part.prior), tempered, part.prior, eps)
 
 
 def _as_injection(found: FoundInjection, tempered: Tempered, prior: Floats, eps: float) -> Injection:
@@ -260,11 +224,11 @@ def _as_injection(found: FoundInjection, tempered: Tempered, prior: Floats, eps:
     )
 
 
-def fit_in_sample(samples: Samples, prior: Floats, *, seed: int) -> Injection:
+def fit_in_sample(samples: Samples, prior: Floats, search: Search) -> Injection:
     """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
 
-    Sigma is searched at the temperature where the assignment map does best; the temperature is then chosen once more
-    for that sigma, and sigma searched once more there. The best of the three mixed losses is kept.
+    Sigma is searched at the temperature where the assignment map does best; the temperature is then chosen again for
+    that sigma, and sigma searched again there, until it stays. The best mixed loss of all is kept.
     """
     everything = np.ones(len(samples.labels), dtype=bool)
     own_prior = prior[samples.labels]
@@ -278,18 +242,25 @@ def fit_in_sample(samples: Samples, prior: Floats, *, seed: int) -> Injection:
         eps, loss = fit_eps(own_of(tempered, found.sigma, everything)[:, None], own_prior, pseudo=0.0)
         return float(loss[0]), _as_injection(found, tempered, prior, float(eps[0]))
 
-    tempered = samples.temper(float(choose_temperatures(losses_at, 1)[0]))
-    found = search_mixed(tempered, everything, prior, seed=seed)
-    tried = [evaluate(tempered, found)]
-    again = best_temperature(samples, everything, prior, found.sigma, at=tempered.temperature, pseudo=0.0)
-    if again != tempered.temperature:
-        tempered = samples.temper(again)
-        moved = replace(found, loss=make_problems(tempered, [everything])[0].loss(found.sigma), optimal=False)
-        tried += [evaluate(tempered, moved), evaluate(tempered, search_mixed(tempered, everything, prior, seed=seed))]
+    def search_at(temperature: float) -> tuple[list[tuple[float, Injection]], float]:
+        tempered = samples.temper(temperature)
+        found = search.run(tempered, everything, prior)
+        moved = best_temperature(samples, everything, prior, found.sigma, at=temperature, pseudo=0.0)[1]
+        there = samples.temper(moved)
+        same = replace(found, loss=make_problems(there, [everything])[0].loss(found.sigma), optimal=False)
+        return [evaluate(tempered, found), evaluate(there, same)], moved
+
+    tried: list[tuple[float, Injection]] = []
+    seen: set[float] = set()
+    temperature = float(choose_temperatures(losses_at, 1)[0])
+    while temperature not in seen:
+        seen.add(temperature)
+        found, temperature = search_at(temperature)
+        tried += found
     return min(tried, key=lambda item: item[0])[1]
 
 
-def fit_in_sample_strict(samples: Samples, prior: Floats, *, seed: int) -> Injection:
+def fit_in_sample_strict(samples: Samples, prior: Floats, search: Search) -> Injection:
     """The optimum of the definition to the letter, eps = 0, on all samples, with T fitted to them."""
     everything = np.ones(len(samples.labels), dtype=bool)
 
@@ -299,5 +270,4 @@ def fit_in_sample_strict(samples: Samples, prior: Floats, *, seed: int) -> Injec
         return np.array([problem.loss(assignment_injection(problem))])
 
     tempered = samples.temper(float(choose_temperatures(losses_at, 1)[0]))
-    found = search_injection(make_problems(tempered, [everything])[0], seed=seed)
-    return _as_injection(found, tempered, prior, 0.0)
+    return _as_injection(search.run(tempered, everything, prior), tempered, prior, 0.0)

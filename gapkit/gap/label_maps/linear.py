@@ -126,6 +126,6 @@ def mixed_loss(own_prior: PerSample) -> Callable[[PerSample], float]:
     return criterion
 
 
-def _regressors(scaled: Features, log_q: Floats | None) -> Features:
+def _regressors(scaled: Features, log_q: Floats | None) -> Floats:
     """Standardised features, and log q beside them."""
     return scaled if log_q is None else np.hstack([scaled, log_q])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,14 +11,14 @@ from gapkit.arrays import Array, Features, Floats, Indices, Probabilities, Targe
 from gapkit.errors import DataError
 from gapkit.gap.inputs import check_probabilities
 from gapkit.gap.label_maps import injection as injections
-from gapkit.gap.label_maps.injection import Injection
+from gapkit.gap.label_maps.injection import Injection, InjectionFit
 from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
 from gapkit.gap.label_maps.partition_mixed import Search, gather, own_probability
 from gapkit.gap.label_maps.partition_problem import IGNORED, read_injection
 from gapkit.gap.label_maps.partition_search import ENUMERATION_LIMIT, FoundPartition
 from gapkit.gap.label_maps.partition_walk import thin, walk_temperatures
-from gapkit.gap.label_maps.parts import VALIDATION, Part, whole_part
-from gapkit.gap.label_maps.tempering import Samples, Tempered, log_of, sort_samples, temper
+from gapkit.gap.label_maps.parts import VALIDATION, Part, canonical_part
+from gapkit.gap.label_maps.tempering import Samples, Tempered, log_of, temper
 
 __all__ = ["IGNORED", "Partition", "PartitionFit", "fit_in_sample", "fit_partition", "fit_parts"]
 
@@ -108,50 +108,58 @@ def fit_partition(
             expected="at least as many source as target classes (probs: source, labels: target)",
             remedy="use fit_channel",
         )
-    part = whole_part(labels, n_classes=n_classes, seed=seed)
-    samples, order = sort_samples(log_of(probs), labels, n_classes)
-    parts = [part.take(order)]
-    chosen = injections.injection_temperatures(samples, parts)[0] if temperature is None else temperature
-    tempered, search = samples.temper(float(chosen)), Search(enumeration=enumeration, trimmed=False)
-    start = injections.fit_part(tempered, parts[0], seed=seed, enumeration=enumeration, trimmed=False)
-    return _fit(samples, parts, [start], choose=temperature is None, search=search)[0].partition
+    samples, part, columns = canonical_part(log_of(probs), labels, n_classes=n_classes, seed=seed)
+    parts = [part]
+    plain = injections.Search(seed=seed, enumeration=enumeration, trimmed=False)
+    starts = injections.fit_parts(samples, parts, plain, temperature=temperature)
+    search = Search(enumeration=enumeration, trimmed=False)
+    found = _fit(samples, parts, starts, choose=temperature is None, search=search)[0].partition
+    return replace(found, reading=found.reading[np.argsort(columns)])
 
 
-def fit_parts(samples: Samples, parts: list[Part], injections: Sequence[Injection], *, seed: int) -> list[PartitionFit]:
+def fit_parts(samples: Samples, parts: list[Part], injections: Sequence[InjectionFit]) -> list[PartitionFit]:
     """Each part's partition: T by the validation loss, the search from its injection and from its inner reading.
 
     Args:
         samples: sorted by class.
         parts: fitting sides.
-        injections: fitted to ``part.fit`` of each part.
-        seed: changes nothing: the search draws no random start.
+        injections: of each part.
     """
     return _fit(samples, parts, injections, choose=True, search=MIXED)
 
 
 def _fit(
-    samples: Samples, parts: list[Part], starts: Sequence[Injection], *, choose: bool, search: Search
+    samples: Samples, parts: list[Part], starts: Sequence[InjectionFit], *, choose: bool, search: Search
 ) -> list[PartitionFit]:
     """T for each part (the injection's, unless it is to be chosen), then inner reading and partition at it."""
-    temperatures = np.array([start.temperature for start in starts])
-    warm: list[list[Indices]] = [[] for _ in parts]
+    temperatures = np.array([start.injection.temperature for start in starts])
+    warm = [[read_injection(start.inner, samples.log_p.shape[1])] for start in starts]
     if choose:
-        chosen = partition_temperatures(samples, parts, temperatures, search)
-        temperatures, warm = np.array([value for value, _ in chosen]), [[reading] for _, reading in chosen]
+        chosen = partition_temperatures(samples, parts, temperatures, warm, search)
+        temperatures = np.array([value for value, _ in chosen])
+        warm = [[*own, reading] for own, (_, reading) in zip(warm, chosen, strict=True)]
     found: dict[int, PartitionFit] = {}
     for value in np.unique(temperatures):
         tempered = samples.temper(float(value))
         for k in np.flatnonzero(temperatures == value).tolist():
             inner = search.inside(tempered, parts[k].inner_fit, parts[k].prior, *warm[k]).reading
-            partition = fit_part(tempered, parts[k], starts[k], inner, search)
+            partition = fit_part(tempered, parts[k], starts[k].injection, inner, search)
             found[k] = PartitionFit(partition=partition, inner=inner)
     return [found[k] for k in range(len(parts))]
 
 
 def partition_temperatures(
-    samples: Samples, parts: list[Part], starts: Floats, search: Search
+    samples: Samples, parts: list[Part], starts: Floats, inner: list[list[Indices]], search: Search
 ) -> list[tuple[float, Indices]]:
-    """T for each part, by the validation loss mixed with the prior, and a first reading at it."""
+    """T for each part, by the validation loss mixed with the prior, and a first reading at it.
+
+    Args:
+        samples: sorted by class.
+        parts: fitting sides.
+        starts: (m,) where the walk over temperatures starts.
+        inner: readings to start from that have not seen the validation samples.
+        search: how readings are searched.
+    """
 
     def loss(k: int, tempered: Tempered, reading: Indices) -> float:
         rows = parts[k].validation
@@ -159,7 +167,7 @@ def partition_temperatures(
         return float(fit_eps(own[:, None], parts[k].prior[samples.labels[rows]])[1][0])
 
     def find(k: int, tempered: Tempered, warm: list[Indices]) -> Indices:
-        return search.inside(tempered, masks[k], parts[k].prior, *warm).reading
+        return search.inside(tempered, masks[k], parts[k].prior, *inner[k], *warm).reading
 
     masks = [thin(part.inner_fit) for part in parts]
     return walk_temperatures(samples, find, starts, loss)
@@ -210,11 +218,12 @@ def fit_in_sample(samples: Samples, prior: Floats, start: Injection) -> Partitio
         return evaluate(tempered, FoundPartition(reading=reading, loss=0.0, optimal=False))[0]
 
     def find(k: int, tempered: Tempered, warm: list[Indices]) -> Indices:
-        return MIXED.inside(tempered, thin(everything), prior, *warm).reading
+        return MIXED.inside(tempered, thin(everything), prior, sigma, *warm).reading
 
     value, warm = walk_temperatures(samples, find, np.array([start.temperature]), loss)[0]
     tempered = samples.temper(value)
     best = evaluate(tempered, MIXED.run(tempered, everything, prior, [sigma, warm]))
     tempered = samples.temper(start.temperature)
     given = FoundPartition(reading=sigma, loss=start.loss, optimal=False)
-    return min(best, evaluate(tempered, given), key=lambda item: item[0])[1]
+    there = evaluate(tempered, MIXED.run(tempered, everything, prior, [sigma]))
+    return min(best, evaluate(tempered, given), there, key=lambda item: item[0])[1]

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, Labels, Mask
+from gapkit.arrays import Array, Floats, Indices, Labels, LogProbabilities, Mask
 from gapkit.gap.label_maps.mixing import class_prior
+from gapkit.gap.label_maps.ordering import order_columns, order_samples
+from gapkit.gap.label_maps.tempering import Samples, sort_samples
 from gapkit.statistics.folds import Folds, inner_folds
 
 OUTSIDE = -1
@@ -68,6 +70,20 @@ def fold_parts(labels: Labels, folds: Folds, *, groups: Labels | None, n_classes
     everything, nothing = np.ones(len(labels), dtype=bool), np.zeros(len(labels), dtype=bool)
     masks = [(folds.home != fold, folds.ids == fold) for fold in range(folds.n_folds)] + [(everything, nothing)]
     return [make_part(labels, fit, scored, groups=groups, n_classes=n_classes, seed=seed) for fit, scored in masks]
+
+
+def canonical_part(
+    log_p: LogProbabilities, labels: Labels, *, n_classes: int, seed: int
+) -> tuple[Samples, Part, Array]:
+    """Samples sorted by class, the part that fits on all of them, and the order of source classes in them.
+
+    Samples and source classes are ordered by what they hold first, so that how they came changes nothing.
+    """
+    order = order_samples(np.zeros((len(labels), 0)), log_p, labels, None)
+    columns = order_columns(log_p[order])
+    labels = labels[order]
+    samples, by_class = sort_samples(log_p[order][:, columns], labels, n_classes)
+    return samples, whole_part(labels, n_classes=n_classes, seed=seed).take(by_class), columns
 
 
 def whole_part(labels: Labels, *, n_classes: int, seed: int) -> Part:
