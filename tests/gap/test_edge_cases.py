@@ -160,7 +160,7 @@ def test_unusable_inputs_are_explained(change, words):
     [
         ({"families": ("injections",)}, "did you mean 'injection'"),
         ({"families": ()}, "at least one"),
-        ({"discrepancies": ("brier",)}, "one of kl, brier"),
+        ({"discrepancies": ("briers",)}, "did you mean 'brier'"),
         ({"folds": 1}, "at least 2"),
         ({"bootstrap": 10}, "at least 100"),
         ({"seed": -1}, "at least 0"),
