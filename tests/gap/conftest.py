@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -50,3 +53,20 @@ def make_world(
 @pytest.fixture(name="world", scope="session")
 def world_factory() -> Callable[..., World]:
     return make_world
+
+
+@pytest.fixture(name="estimates", scope="session")
+def naive_estimates() -> ModuleType:
+    """The naive loops of the estimation; what is fitted to one set of samples is ``estimates.naive``."""
+    spec = importlib.util.spec_from_file_location("naive_estimates", Path(__file__).with_name("naive_estimates.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(name="naive", scope="session")
+def naive_fits(estimates: ModuleType) -> ModuleType:
+    """The naive loops of prior, mixing, discrepancies and label maps."""
+    return estimates.naive
