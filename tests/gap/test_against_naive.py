@@ -257,7 +257,6 @@ def test_macro_values_equal_the_naive_loops(world, estimates, grouped):
         )
 
 
-@pytest.mark.xfail(strict=True, reason="groups of several labels are summed in the order of their given codes")
 def test_renaming_groups_changes_no_macro_interval(world):
     inputs, indicators = macro_inputs(world)
     options = replace(QUICK, families=("injection", "partition"), discrepancies=("kl",))

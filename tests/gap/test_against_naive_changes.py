@@ -20,7 +20,6 @@ QUICK = replace(EVERYTHING, ceiling=("channel", "linear", "knn"), permutations=0
 # What the features know, of a source whose labels know nothing.
 
 
-@pytest.mark.xfail(strict=True, reason="the search for C stops at the strongest penalties, where the prior is as good")
 @pytest.mark.parametrize("n", [40, 60])
 def test_linear_reads_what_only_the_features_know(world, n):
     """Three Gaussian classes far apart: the linear head is as good as the nearest class mean, of the fitting side."""
@@ -50,10 +49,10 @@ def means_of(made, measured, fold):
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_held_out_conditionals_do_not_depend_on_the_labels_that_they_are_scored_on(world, grouped):
-    made = world(6, n=80, n_source=6, shares=(0.4, 0.3, 0.3), signal=0.7, sharpness=3.0)
-    groups = np.random.default_rng(6).integers(25, size=80) if grouped else None
+    made = world(6, n=70, n_source=6, shares=(0.4, 0.3, 0.3), signal=0.7, sharpness=3.0)
+    groups = np.random.default_rng(6).integers(25, size=70) if grouped else None
     folds = stratified_folds(made.labels, 2, groups=groups)
-    options = replace(QUICK, ceiling=("knn", "mlp") if grouped else ("channel", "linear", "knn", "mlp"), folds=2)
+    options = replace(QUICK, ceiling=("knn", "mlp") if grouped else ("channel", "mlp"), folds=2)
     before = fit_and_score(made.inputs(groups=groups), options, folds=folds)
     # Classes are numbered as they first occur, which is where a network's weights start; these labels stay.
     codes = before.canonical.inputs.labels
@@ -195,8 +194,8 @@ def test_finite_and_silent_in_two_folds_with_everything_asked_for(make):
 
 
 def test_same_seed_is_bit_identical_and_no_global_state_is_touched(world):
-    inputs = world(2, n=60, n_source=6, signal=0.8).inputs(groups=np.arange(60) // 3)
-    options = replace(EVERYTHING, ceiling=("knn",), families=("injection", "channel", "ceiling"))
+    inputs = world(2, n=40, n_source=5, signal=0.8).inputs(groups=np.arange(40) // 2)
+    options = replace(EVERYTHING, folds=2, families=("injection", "channel", "linear_plain"))
     state = np.random.get_state()[1].tolist()  # noqa: NPY002
     first, again, other = (fit_and_score(inputs, replace(options, seed=seed)) for seed in (5, 5, 6))
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002

@@ -157,19 +157,18 @@ def check_ladder(naive, seed):
     assert losses["channel"] <= -naive.leep(probs, labels, n_target) + 1e-9
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 100_000))
 def test_in_sample_kl_never_rises_along_the_ladder(naive, seed):
     check_ladder(naive, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(200))
-def test_in_sample_kl_never_rises_along_the_ladder_in_200_worlds(naive, seed):
+@pytest.mark.parametrize("seed", range(60))
+def test_in_sample_kl_never_rises_along_the_ladder_in_60_worlds(naive, seed):
     check_ladder(naive, seed)
 
 
-@pytest.mark.xfail(strict=True, reason="T is that of the cheap assignment, and stays")
 @pytest.mark.parametrize("seed", [25, 26, 28, 46])
 def test_in_sample_injection_to_the_letter_is_nearly_the_best_of_all_at_all_temperatures(naive, seed):
     """Worlds where the cheap assignment chooses another temperature than brute force."""
