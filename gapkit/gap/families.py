@@ -132,7 +132,7 @@ def _to_the_letter(problem: Problem, fits: StrictFits) -> FamilyFit:
     """The injections without the class prior; the optimum in sample is that for eps = 0."""
     *folds, whole = (replace(fitted, eps=0.0) for fitted in fits.injections)
     search = injections.Search(seed=problem.seed, trimmed=False)
-    best = injections.fit_in_sample_strict(problem.samples, whole.prior, search)
+    best = injections.fit_in_sample(problem.samples, whole.prior, search, strict=True)
     return FamilyFit(
         held_out=_held_out(problem, folds),
         maps=tuple(folds),

@@ -109,7 +109,7 @@ def _summarise(
     found: dict[str, Estimate] = {}
     for key in shared:
         above, below = (np.stack([item.ratios[key][side] for item in measured.values()], axis=1) for side in (0, 1))
-        groups = None if inputs.groups is None else inputs.groups[order]
+        groups = first.canonical.inputs.groups
         found[key] = _mean(above[order], below[order], groups, options, "partial" if skipped else "ok", reason)
     rows = tuple(_macro_row(row, measured, found, reason) for row in first.result.rows)
     return MultilabelResult(

@@ -15,6 +15,8 @@ PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
 """1 / C from strong to weak, C as in scikit-learn's LogisticRegression: C from 1e-4 to 10."""
 COARSE = 2
 """Whole decades first; the half decades beside the best one after them."""
+PLATEAU = 1e-6
+"""Losses that differ by less are equal: strong penalties may all be as good as no regressor at all."""
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
 CURVATURE = 0.25
@@ -149,8 +151,8 @@ def choose_logistic(
 ) -> ChosenLogistic:
     """As ``fit_logistic``, with the penalty of least validation loss among ``PENALTIES``.
 
-    Penalties are tried from strong to weak, each started at the weights before it: whole decades until one is no
-    better than the best so far, then the half decades beside the best. Regressors are rotated with all samples given,
+    Penalties are tried from strong to weak, each started at the weights before it: whole decades until one is
+    worse than the best so far, then the half decades beside the best. Regressors are rotated with all samples given,
     which no label enters; the models that are compared have seen no validation label.
 
     Args:
@@ -173,7 +175,7 @@ def choose_logistic(
     start = _zeros(design)
     for position in range(0, len(PENALTIES), COARSE):
         best = min(losses.values(), default=np.inf)
-        if attempt(position, start) >= best:
+        if attempt(position, start) > best + PLATEAU:
             break
         start = fitted[position]
     around = min(losses, key=losses.__getitem__)

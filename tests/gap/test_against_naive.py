@@ -232,7 +232,7 @@ def test_macro_values_equal_the_naive_loops(world, estimates, grouped):
     alone = [Case(replace(inputs, labels=indicators[:, j], n_classes=2, class_names=()), options) for j in range(2)]
     # One order of samples for all labels: that of the features, which no label changes.
     order = alone[0].measured.canonical.order
-    groups = None if not grouped else inputs.groups[order]
+    groups = alone[0].measured.canonical.inputs.groups
     resamples = draw(60 if groups is None else len(np.unique(groups)), options)
     for row in found.rows:
         pairs = []

@@ -13,6 +13,7 @@ from gapkit.gap.label_maps.injection_mixed import (
     Search,
     best_temperature,
     make_problems,
+    mixed_losses,
     own_of,
     own_probability,
     renormalise,
@@ -21,11 +22,11 @@ from gapkit.gap.label_maps.injection_search import (
     ENUMERATION_LIMIT,
     FoundInjection,
     InjectionProblem,
-    assignment_injection,
 )
 from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
 from gapkit.gap.label_maps.parts import VALIDATION, Part, canonical_part
 from gapkit.gap.label_maps.tempering import (
+    TEMPERATURES,
     Samples,
     Tempered,
     choose_temperatures,
@@ -34,7 +35,8 @@ from gapkit.gap.label_maps.tempering import (
 )
 
 CROSS_FITTED_ENTRIES = 1 << 17
-"""Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough."""
+"""Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough. Up to
+this many, too, sigma is searched at every temperature in sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,50 +226,47 @@ def _as_injection(found: FoundInjection, tempered: Tempered, prior: Floats, eps:
     )
 
 
-def fit_in_sample(samples: Samples, prior: Floats, search: Search) -> Injection:
+def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bool = False) -> Injection:
     """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
 
     Sigma is searched at the temperature where the assignment map does best; the temperature is then chosen again for
-    that sigma, and sigma searched again there, until it stays. The best mixed loss of all is kept.
+    that sigma, and sigma searched again there, until it stays. In small problems it is searched at every temperature.
+    The best loss of all is kept.
+
+    Args:
+        samples: sorted by class.
+        prior: (K_t,) class prior of all samples.
+        search: how sigma is searched.
+        strict: the definition to the letter, eps = 0.
     """
     everything = np.ones(len(samples.labels), dtype=bool)
-    own_prior = prior[samples.labels]
+    mixed_prior = None if strict else prior
 
     def losses_at(temperature: float, which: Indices) -> Floats:
         tempered = samples.temper(temperature)
         own = own_probability(tempered, make_problems(tempered, [everything])[0], everything)
-        return fit_eps(own[:, None], own_prior, pseudo=0.0)[1]
+        return mixed_losses(own[:, None], samples.labels, mixed_prior, pseudo=0.0)[1]
 
     def evaluate(tempered: Tempered, found: FoundInjection) -> tuple[float, Injection]:
-        eps, loss = fit_eps(own_of(tempered, found.sigma, everything)[:, None], own_prior, pseudo=0.0)
+        own = own_of(tempered, found.sigma, everything)
+        eps, loss = mixed_losses(own[:, None], samples.labels, mixed_prior, pseudo=0.0)
         return float(loss[0]), _as_injection(found, tempered, prior, float(eps[0]))
 
     def search_at(temperature: float) -> tuple[list[tuple[float, Injection]], float]:
         tempered = samples.temper(temperature)
         found = search.run(tempered, everything, prior)
-        moved = best_temperature(samples, everything, prior, found.sigma, at=temperature, pseudo=0.0)[1]
+        moved = best_temperature(samples, everything, mixed_prior, found.sigma, at=temperature, pseudo=0.0)[1]
         there = samples.temper(moved)
         same = replace(found, loss=make_problems(there, [everything])[0].loss(found.sigma), optimal=False)
         return [evaluate(tempered, found), evaluate(there, same)], moved
 
     tried: list[tuple[float, Injection]] = []
     seen: set[float] = set()
+    if samples.log_p.size <= CROSS_FITTED_ENTRIES:
+        return min((pair for value in TEMPERATURES for pair in search_at(value)[0]), key=lambda item: item[0])[1]
     temperature = float(choose_temperatures(losses_at, 1)[0])
     while temperature not in seen:
         seen.add(temperature)
         found, temperature = search_at(temperature)
         tried += found
     return min(tried, key=lambda item: item[0])[1]
-
-
-def fit_in_sample_strict(samples: Samples, prior: Floats, search: Search) -> Injection:
-    """The optimum of the definition to the letter, eps = 0, on all samples, with T fitted to them."""
-    everything = np.ones(len(samples.labels), dtype=bool)
-
-    def losses_at(temperature: float, which: Indices) -> Floats:
-        tempered = samples.temper(temperature)
-        problem = make_problems(tempered, [everything])[0]
-        return np.array([problem.loss(assignment_injection(problem))])
-
-    tempered = samples.temper(float(choose_temperatures(losses_at, 1)[0]))
-    return _as_injection(search.run(tempered, everything, prior), tempered, prior, 0.0)

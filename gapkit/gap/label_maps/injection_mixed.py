@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, Mask, Probabilities, TargetProbabilities
+from gapkit.arrays import Floats, Indices, Labels, Mask, Probabilities, TargetProbabilities
 from gapkit.gap.label_maps.injection_search import (
     ENUMERATION_LIMIT,
     LEAST_GAIN,
@@ -116,15 +116,24 @@ def trim(tempered: Tempered, mask: Mask, prior: Floats, sigma: Indices) -> Indic
 
 
 def best_temperature(
-    samples: Samples, rows: Mask, prior: Floats, sigma: Indices, *, at: float, pseudo: float = 1.0
+    samples: Samples, rows: Mask, prior: Floats | None, sigma: Indices, *, at: float, pseudo: float = 1.0
 ) -> tuple[float, float]:
-    """The least loss of sigma on the samples ``rows``, mixed with the prior, and its T; ``at`` among equals.
+    """The least loss of sigma on the samples ``rows``, mixed with the prior if there is one, and its T.
 
     Renormalised over the subset, p at T is the softmax of ``log p_sigma / T``: the other source classes do not matter.
+    Among equals T is ``at``.
     """
     labels = samples.labels[rows]
     log_p = samples.log_p[rows][:, sigma]
     candidates = (at, *(value for value in TEMPERATURES if value != at))
     own = np.stack([temper(log_p, value)[np.arange(len(labels)), labels] for value in candidates], axis=1)
-    losses = np.round(fit_eps(own, prior[labels], pseudo=pseudo)[1], 9)
+    losses = np.round(mixed_losses(own, labels, prior, pseudo=pseudo)[1], 9)
     return float(losses.min()), candidates[int(np.argmin(losses))]
+
+
+def mixed_losses(own: Floats, labels: Labels, prior: Floats | None, *, pseudo: float) -> tuple[Floats, Floats]:
+    """Eps (m,) and mean KL (m,) of own probabilities (n, m) mixed with the prior (K_t,); eps is 0 without one."""
+    if prior is None:
+        losses: Floats = -np.log(own).mean(axis=0)
+        return np.zeros_like(losses), losses
+    return fit_eps(own, prior[labels], pseudo=pseudo)
