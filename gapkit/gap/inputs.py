@@ -84,7 +84,7 @@ class ConditionalInputs:
         features: (n, d) source features, the head's input.
         labels: (n,) target class codes.
         n_classes: K_t, with classes that have no sample.
-        groups: (n,) codes of samples that belong together.
+        groups: (n,) names or codes of samples that belong together; kept as codes in sorted order.
         class_names: (K_t,) how messages call the target classes; by default their codes.
         values: (n,) the regression target that ``labels`` are bins of.
         tuned: (n, K_t) predictions of a tuned model for these samples, a further member of the ceiling; the tuned
@@ -129,6 +129,8 @@ class ConditionalInputs:
                 f"groups has shape {np.shape(self.groups)}", expected=f"({len(labels)},)", remedy="give one per sample"
             )
         checked = {"log_probabilities": log_p, "features": features, "labels": labels}
+        if self.groups is not None:
+            checked["groups"] = np.unique(self.groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
         if self.values is not None:
             checked["values"] = _check_values(self.values, len(labels))
         if self.tuned is not None:

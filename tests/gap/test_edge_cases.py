@@ -180,3 +180,13 @@ def test_channel_takes_float32_rows():
     rng = np.random.default_rng(4)
     probs = rng.dirichlet(np.ones(5), size=50).astype(np.float32)
     assert np.isfinite(fit_channel(probs, np.arange(50) % 2).matrix).all()
+
+
+def test_groups_may_be_a_list_of_names():
+    rng = np.random.default_rng(3)
+    probs, labels = two_classes(rng)
+    names = [f"subject {k}" for k in rng.integers(12, size=len(labels))]
+    codes = np.unique(names, return_inverse=True)[1]
+    features = rng.normal(size=(len(labels), 3))
+    named, coded = (measure(probs, labels, rng, features=features, groups=groups) for groups in (names, codes))
+    assert named == coded
