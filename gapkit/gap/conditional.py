@@ -11,6 +11,7 @@ from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.discrepancy import find_discrepancy
 from gapkit.gap.families import FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
+from gapkit.gap.label_maps.ceiling import find_neighbourhood
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.gap.null import NullInputs, null_tests
 from gapkit.gap.problem import Problem, prepare
@@ -18,6 +19,7 @@ from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
 from gapkit.results import Misalignment
 from gapkit.statistics.folds import Folds, stratified_folds
+from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress, no_progress
 
 __all__ = ["ConditionalInputs", "GapOptions", "MisalignmentResult", "measure_misalignment", "measure_on_folds"]
@@ -96,14 +98,16 @@ def fit_and_score(
     canonical = canonicalise(inputs)
     ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
     problem = prepare(canonical.inputs, ordered, seed=options.seed)
-    fits = fit_families(problem, options, progress)
+    # Nearest neighbours are a member of the ceiling and the ceiling's null statistic: one pass serves both.
+    shared = find_neighbourhood(problem) if "ceiling" in options.families and "knn" in options.ceiling else None
+    fits = fit_families(problem, options, progress, shared)
     scoring = make_scoring(problem, options, _partial_reason(ordered, inputs))
     scores = score_families(scoring, fits, options.discrepancies)
     defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
     held_out = {name: fit.held_out for name, fit in defined.items()}
     values = problem.values
     result = MisalignmentResult(
-        rows=_with_nulls(scores.rows, canonical.inputs, ordered, options, progress),
+        rows=_with_nulls(scores.rows, problem, ordered, options, progress, shared),
         decomposition=scores.decomposition,
         r_squared={} if values is None else r_squared(scoring, problem.parts, values, held_out),
         label_maps={
@@ -122,7 +126,12 @@ def fit_and_score(
 
 
 def _with_nulls(
-    rows: tuple[Misalignment, ...], inputs: ConditionalInputs, folds: Folds, options: GapOptions, progress: Progress
+    rows: tuple[Misalignment, ...],
+    problem: Problem,
+    folds: Folds,
+    options: GapOptions,
+    progress: Progress,
+    neighbourhood: Neighbourhood | None,
 ) -> tuple[Misalignment, ...]:
     """Rows with their permutation tests; undefined rows have none."""
     defined = list(dict.fromkeys(row.label_map for row in rows if row.status != "undefined"))
@@ -131,12 +140,13 @@ def _with_nulls(
     progress("permutations", 0, 1)
     tests = null_tests(
         NullInputs(
-            log_p=inputs.log_probabilities,
-            features=inputs.features,
-            labels=inputs.labels,
-            n_classes=inputs.n_classes,
-            folds=folds,
-            groups=inputs.groups,
+            log_p=problem.samples.log_p,
+            features=problem.features,
+            labels=problem.samples.labels,
+            n_classes=problem.n_target,
+            folds=replace(folds, ids=folds.ids[problem.order], home=folds.home[problem.order]),
+            groups=problem.groups,
+            neighbourhood=neighbourhood,
         ),
         families=defined,
         discrepancies=[find_discrepancy(name) for name in options.discrepancies],

@@ -18,6 +18,7 @@ from gapkit.gap.label_maps.ceiling import fit_ceiling
 from gapkit.gap.label_maps.linear import LinearFit, fit_linear
 from gapkit.gap.problem import Problem
 from gapkit.gap.reading import read_channel, read_injection, read_partition
+from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress
 
 LETTER, PLAIN = "injection_strict", "linear_plain"
@@ -67,8 +68,17 @@ class StrictFits:
     partition: partitions.Partition
 
 
-def fit_families(problem: Problem, options: GapOptions, progress: Progress) -> dict[str, FamilyFit | str]:
-    """The families that are asked for, each from what the stricter ones found; a text says why one is undefined."""
+def fit_families(
+    problem: Problem, options: GapOptions, progress: Progress, neighbourhood: Neighbourhood | None = None
+) -> dict[str, FamilyFit | str]:
+    """The families that are asked for, each from what the stricter ones found; a text says why one is undefined.
+
+    Args:
+        problem: samples and parts.
+        options: families and members of the ceiling.
+        progress: told about each family.
+        neighbourhood: candidates for nearest neighbours, where they are there already.
+    """
     wanted = set(options.families)
     fits: dict[str, FamilyFit | str] = {}
     strict = _fit_strict(problem, progress) if problem.n_target <= problem.n_source else None
@@ -83,7 +93,9 @@ def fit_families(problem: Problem, options: GapOptions, progress: Progress) -> d
         linears = _fit_linears(problem, found, progress) if wanted & {"linear", "ceiling"} else []
         fits["linear"] = _summarise_linears(problem, linears)
         if "ceiling" in wanted:
-            fits["ceiling"] = _ceiling(problem, found, linears, options, progress)
+            progress("ceiling", 0, 1)
+            fits["ceiling"] = _ceiling(problem, found, linears, options, neighbourhood)
+            progress("ceiling", 1, 1)
     if PLAIN in wanted:
         fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
     return {name: fits[name] for name in options.families}
@@ -208,10 +220,8 @@ def _ceiling(
     fits: list[channels.ChannelFit],
     linears: list[LinearFit],
     options: GapOptions,
-    progress: Progress,
+    neighbourhood: Neighbourhood | None,
 ) -> FamilyFit:
     """The best member on the inner split, fold by fold."""
-    progress("ceiling", 0, 1)
-    found = fit_ceiling(problem, fits, linears, options.ceiling)
-    progress("ceiling", 1, 1)
+    found = fit_ceiling(problem, fits, linears, options.ceiling, neighbourhood)
     return FamilyFit(held_out=found.held_out, maps=found.maps, members=found.winners)

@@ -124,19 +124,22 @@ class ConditionalInputs:
                 expected=f"finite numbers ({len(log_p)}, d), one row for each row of log_probabilities",
                 remedy="check how the features were made",
             )
-        if self.groups is not None and np.shape(self.groups) != labels.shape:
-            raise DataError(
-                f"groups has shape {np.shape(self.groups)}", expected=f"({len(labels)},)", remedy="give one per sample"
-            )
         checked = {"log_probabilities": log_p, "features": features, "labels": labels}
         if self.groups is not None:
-            checked["groups"] = np.unique(self.groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+            checked["groups"] = _check_groups(self.groups, len(labels))
         if self.values is not None:
             checked["values"] = _check_values(self.values, len(labels))
         if self.tuned is not None:
             checked["tuned"] = _check_tuned(self.tuned, (len(labels), self.n_classes))
         for key, value in checked.items():
             object.__setattr__(self, key, value)
+
+
+def _check_groups(groups: Array, n: int) -> Labels:
+    """Codes of groups that may have any names."""
+    if np.shape(groups) != (n,):
+        raise DataError(f"groups has shape {np.shape(groups)}", expected=f"({n},)", remedy="give one per sample")
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _check_values(values: Array, n: int) -> Floats:
