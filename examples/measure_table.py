@@ -12,6 +12,7 @@ import sys
 import gapkit as gk
 
 SPLITS = ("train", "test", "all")
+FAMILIES = ("injection", "partition", "channel", "linear", "ceiling")
 
 
 def cell(row: gk.Misalignment) -> str:
@@ -38,7 +39,7 @@ def measure_one(source: gk.Source, argument: str) -> str:
 def main() -> None:
     """Measure every target and write the table."""
     source = gk.load_source("vit")
-    titles = ("target", "samples", "classes", "groups", "embedder", "injection", "channel", "linear")
+    titles = ("target", "samples", "classes", "groups", "embedder", *FAMILIES)
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     lines += [measure_one(source, argument) for argument in sys.argv[1:]]
     sys.stdout.write("\n".join(lines) + "\n")

