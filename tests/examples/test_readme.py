@@ -57,6 +57,6 @@ def test_both_commands_stand_in_the_readme_and_ci_calls_the_second() -> None:
 def test_table_script_measures_each_target_with_its_split(refresh: ModuleType) -> None:
     output = refresh.printed("python examples/measure_table.py sample:digits sample:digits:all", "")
     title, _, *rows = output.splitlines()
-    assert title.split("|")[-2].strip() == "linear"
+    assert title.split("|")[-2].strip() == "ceiling"
     assert rows[0] == rows[1]
     assert rows[0].startswith("| sample:digits | 1797 (all) | 10 | - | resize |")
