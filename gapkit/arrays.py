@@ -39,6 +39,8 @@ Labels = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " n"]
 """Class codes 0 .. K-1."""
 PerSample = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], " n"]
 """One number for each sample, such as a loss."""
+PerScored = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], " scored"]
+"""One number for each sample that is scored, or chosen otherwise."""
 Indices = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " k"]
 """Positions in the sample axis."""
 Mask = Bool[np.ndarray[AnyShape, np.dtype[np.bool_]], " n"]

@@ -17,37 +17,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import pytest
-from beartype import beartype
 
-HOLD = pytest.StashKey[Any]()
-HOOK = pytest.StashKey[Any]()
 NO_LISTENER = "http://127.0.0.1:9"  # the discard port: refused at once
+FOLDER = tempfile.TemporaryDirectory(prefix="gapkit-tests-")
+# Here and not in pytest_configure: numpy reads the number of threads when it is imported, jaxtyping imports numpy, and
+# the conftest files of the folders import gapkit. Child processes inherit all of it.
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[threads] = "1"  # sums are then always added in the same order
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_ENDPOINT"] = NO_LISTENER
+os.environ["HF_HOME"] = str(Path(FOLDER.name) / "huggingface")
+os.environ["GAPKIT_CACHE"] = str(Path(FOLDER.name) / "gapkit")
+os.environ["MPLBACKEND"] = "agg"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import jaxtyping  # noqa: E402
+from beartype import beartype  # noqa: E402
+
 # These take what users give them and check it themselves, in words; what their fields hold afterwards is annotated.
 VALIDATES = {"gapkit.types.Activations.__init__", "gapkit.types.Target.__init__"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Shape checks are on unless they are switched off."""
+    """Shape checks are on unless they are switched off; the switch is read below, before pytest reads it."""
     parser.addoption("--check-shapes", action="store_true", default=True, help="check jaxtyping shapes (the default)")
     parser.addoption("--no-check-shapes", action="store_false", dest="check_shapes", help="do not check shapes")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Set what has to be there before gapkit, numpy or Hugging Face are imported, here and in child processes."""
-    folder = tempfile.TemporaryDirectory(prefix="gapkit-tests-")
-    config.stash[HOLD] = folder
-    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[threads] = "1"  # sums are then always added in the same order
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["HF_ENDPOINT"] = NO_LISTENER
-    os.environ["HF_HOME"] = str(Path(folder.name) / "huggingface")
-    os.environ["GAPKIT_CACHE"] = str(Path(folder.name) / "gapkit")
-    os.environ["MPLBACKEND"] = "agg"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    if config.getoption("check_shapes"):
-        config.stash[HOOK] = jaxtyping.install_import_hook("gapkit", f"{__name__}.check_shapes")
 
 
 def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,11 +62,18 @@ def _says_shape(hint: Any) -> bool:
     return inspect.isclass(hint) and issubclass(hint, jaxtyping.AbstractArray)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+HOOK = (
+    None
+    if "--no-check-shapes" in sys.argv
+    else jaxtyping.install_import_hook("gapkit", f"{__name__}.{check_shapes.__name__}")
+)
+
+
+def pytest_unconfigure() -> None:
     """Take the hook out again and delete the folder."""
-    if HOOK in config.stash:
-        config.stash[HOOK].uninstall()
-    config.stash[HOLD].cleanup()
+    if HOOK is not None:
+        HOOK.uninstall()
+    FOLDER.cleanup()
 
 
 @pytest.fixture(autouse=True)

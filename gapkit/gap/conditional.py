@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, PerSample, TargetProbabilities
+from gapkit.arrays import Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.discrepancy import find_discrepancy
 from gapkit.gap.families import FamilyFit, fit_families, probe_conditional
@@ -165,7 +165,7 @@ def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:
     return replace(folds, unscored=tuple(unscored))
 
 
-def _back(values: PerSample, home: Indices, n: int) -> PerSample:
+def _back(values: PerScored, home: Indices, n: int) -> PerSample:
     """Values of the scored samples at their given places (n,)."""
     placed = np.zeros(n)
     placed[home] = values

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gapkit.arrays import Floats, Labels, PerSample, TargetProbabilities
+from gapkit.arrays import Floats, Labels, PerScored, TargetProbabilities
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.scoring import Scoring
 from gapkit.results import Estimate
@@ -33,7 +33,7 @@ def r_squared(
         base[part.scored] = values[part.fit].mean()
         means[part.scored] = _bin_means(values[part.fit], codes[part.fit], means.shape[1])
     around = np.square(values - base)[rows]
-    errors: dict[str, tuple[PerSample, PerSample]] = {
+    errors: dict[str, tuple[PerScored, PerScored]] = {
         name: (np.square(values - (q * means).sum(axis=1))[rows], around) for name, q in held_out.items()
     }
     return {name: _complement(found) for name, found in scoring.estimate(errors).items()}

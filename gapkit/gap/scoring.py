@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Labels, Mask, PerSample, TargetProbabilities
+from gapkit.arrays import Labels, Mask, PerScored, TargetProbabilities
 from gapkit.gap.discrepancy import KL, NOISY, Discrepancy, find_discrepancy
 from gapkit.gap.families import FamilyFit
 from gapkit.results import Estimate, Interval, Misalignment
@@ -51,14 +51,14 @@ class Scoring:
         """Scored samples."""
         return int(self.scored.sum())
 
-    def losses(self, measure: Discrepancy, q: TargetProbabilities, rows: Mask | None = None) -> PerSample:
-        """The discrepancy of q (n, K_t) at the scored samples, or at other rows."""
+    def losses(self, measure: Discrepancy, q: TargetProbabilities, rows: Mask | None = None) -> PerScored:
+        """The discrepancy of q (n, K_t) at the scored samples, or at other rows: one for each of them."""
         rows = self.scored if rows is None else rows
         if self.conditional is None:
             return measure.losses(q[rows], self.labels[rows])
         return measure.distances(q[rows], self.conditional[rows])
 
-    def estimate(self, ratios: Mapping[str, tuple[PerSample, PerSample]]) -> dict[str, Estimate]:
+    def estimate(self, ratios: Mapping[str, tuple[PerScored, PerScored]]) -> dict[str, Estimate]:
         """Ratios of sums over the scored samples, by name, with intervals from the same resamples for all.
 
         A ratio whose denominator sums to nothing is undefined.
@@ -105,14 +105,14 @@ class Scores:
 
     rows: tuple[Misalignment, ...]
     decomposition: dict[str, Estimate]
-    ratios: dict[str, tuple[PerSample, PerSample]]
+    ratios: dict[str, tuple[PerScored, PerScored]]
 
 
 def score_families(scoring: Scoring, fits: Mapping[str, FamilyFit | str], discrepancies: Sequence[str]) -> Scores:
     """One row for each discrepancy and family; a family that is a text is undefined for that reason."""
     measures = [find_discrepancy(name) for name in discrepancies]
     held_out = {name: fit.held_out for name, fit in fits.items() if isinstance(fit, FamilyFit)}
-    ratios: dict[str, tuple[PerSample, PerSample]] = {}
+    ratios: dict[str, tuple[PerScored, PerScored]] = {}
     for measure in measures:
         ratios |= value_ratios(scoring, measure, held_out) | _in_sample_ratios(scoring, measure, fits)
     steps = _step_ratios(scoring, held_out)
@@ -126,12 +126,12 @@ def score_families(scoring: Scoring, fits: Mapping[str, FamilyFit | str], discre
 
 def value_ratios(
     scoring: Scoring, measure: Discrepancy, held_out: Mapping[str, TargetProbabilities]
-) -> dict[str, tuple[PerSample, PerSample]]:
+) -> dict[str, tuple[PerScored, PerScored]]:
     """Value, normalised value and, where labels bring noise, excess over the ceiling, of each family."""
     prior = scoring.losses(measure, scoring.prior)
     losses = {name: scoring.losses(measure, q) for name, q in held_out.items()}
     ones = np.ones_like(prior)
-    ratios: dict[str, tuple[PerSample, PerSample]] = {}
+    ratios: dict[str, tuple[PerScored, PerScored]] = {}
     for name, own in losses.items():
         ratios[f"{measure.name} {name} value"] = (own, ones)
         ratios[f"{measure.name} {name} normalised"] = (own, prior)
@@ -142,7 +142,7 @@ def value_ratios(
 
 def _in_sample_ratios(
     scoring: Scoring, measure: Discrepancy, fits: Mapping[str, FamilyFit | str]
-) -> dict[str, tuple[PerSample, PerSample]]:
+) -> dict[str, tuple[PerScored, PerScored]]:
     """The in-sample optimum's losses of the families that have one."""
     return {
         f"{measure.name} {name} in_sample": (losses, np.ones_like(losses))
@@ -154,7 +154,7 @@ def _in_sample_ratios(
 
 def _step_ratios(
     scoring: Scoring, held_out: Mapping[str, TargetProbabilities]
-) -> dict[str, tuple[PerSample, PerSample]]:
+) -> dict[str, tuple[PerScored, PerScored]]:
     """The parts of the normalised KL for which both families are there."""
     losses = {name: scoring.losses(KL, q) for name, q in held_out.items()}
     prior = scoring.losses(KL, scoring.prior)
