@@ -1,11 +1,14 @@
 """What every test runs under: shape checks, one thread, no network, caches of its own, untouched global generators.
 
-``pytest --no-check-shapes`` runs without the shape checks; they are on by default because they cost little.
+``pytest --no-check-shapes`` runs without the shape checks. They are on by default and cost little, because each test
+checks the first calls of every function and not all of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import functools
 import inspect
 import ipaddress
 import os
@@ -13,6 +16,7 @@ import socket
 import sys
 import tempfile
 import typing
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +38,11 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import jaxtyping  # noqa: E402
 from beartype import beartype  # noqa: E402
+from jaxtyping import jaxtyped  # noqa: E402
 
 # These take what users give them and check it themselves, in words; what their fields hold afterwards is annotated.
+FIRST_CALLS = 20
+CALLS: Counter[Callable[..., Any]] = Counter()
 VALIDATES = {"gapkit.types.Activations.__init__", "gapkit.types.Target.__init__"}
 
 
@@ -55,6 +62,26 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     return beartype(function)
 
 
+def check_first_calls(thing: Any = None, *, typechecker: Any) -> Any:
+    """As ``jaxtyping.jaxtyped``, for the first calls of a function in every test: inner loops make many thousands."""
+    if thing is None:
+        return functools.partial(check_first_calls, typechecker=typechecker)
+    if inspect.isclass(thing):
+        if dataclasses.is_dataclass(thing) and "__init__" in vars(thing):
+            thing.__init__ = check_first_calls(thing.__init__, typechecker=typechecker)
+        return thing
+    checked = jaxtyped(thing, typechecker=typechecker)
+
+    @functools.wraps(thing)
+    def first_calls(*arguments: Any, **options: Any) -> Any:
+        if CALLS[checked] >= FIRST_CALLS:
+            return thing(*arguments, **options)
+        CALLS[checked] += 1
+        return checked(*arguments, **options)
+
+    return first_calls
+
+
 def _says_shape(hint: Any) -> bool:
     """Whether an annotation is, or has in it, an array of jaxtyping."""
     if parts := typing.get_args(hint):
@@ -62,18 +89,24 @@ def _says_shape(hint: Any) -> bool:
     return inspect.isclass(hint) and issubclass(hint, jaxtyping.AbstractArray)
 
 
-HOOK = (
-    None
-    if "--no-check-shapes" in sys.argv
-    else jaxtyping.install_import_hook("gapkit", f"{__name__}.{check_shapes.__name__}")
-)
+HOOK = None
+if "--no-check-shapes" not in sys.argv:
+    jaxtyping.jaxtyped = check_first_calls  # what the hook decorates with
+    HOOK = jaxtyping.install_import_hook("gapkit", f"{__name__}.{check_shapes.__name__}")
 
 
 def pytest_unconfigure() -> None:
     """Take the hook out again and delete the folder."""
     if HOOK is not None:
         HOOK.uninstall()
+        jaxtyping.jaxtyped = jaxtyped
     FOLDER.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _shapes_are_checked_anew() -> None:
+    """Every test checks shapes, whatever the tests before it have called."""
+    CALLS.clear()
 
 
 @pytest.fixture(autouse=True)
