@@ -171,6 +171,7 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
             [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]
         )
 
+    quick = replace(search, searched=1)
     begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
     best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
     pending = dict(enumerate(begin))
@@ -182,7 +183,7 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
             for k in [k for k, own in pending.items() if own == value]:
                 seen[k].add(value)
                 part = parts[k]
-                sigma = search.run(tempered, part.inner_fit, part.prior).sigma
+                sigma = quick.run(tempered, part.inner_fit, part.prior).sigma
                 loss, moved = best_temperature(samples, part.validation, part.prior, sigma, at=value)
                 if loss < best[k][0]:
                     best[k] = loss, Choice(temperature=moved, sigma=sigma)

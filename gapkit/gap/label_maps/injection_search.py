@@ -9,7 +9,7 @@ loss.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import perm
 
@@ -56,6 +56,14 @@ class InjectionProblem:
         own = self.log_cost[np.arange(len(sigma)), sigma].sum()
         return float(own) + self.log_mass(sigma)
 
+    def compact(self) -> InjectionProblem:
+        """The same problem without the samples that it is not fitted to."""
+        rows = np.flatnonzero(self.weights)
+        if len(rows) == len(self.weights):
+            return self
+        columns = np.take(self.columns, rows, axis=1)
+        return replace(self, p=self.p[rows], columns=columns, weights=self.weights[rows])
+
     def log_mass(self, subset: Indices) -> float:
         """``(1/n) sum_i log S_i`` of a subset of source classes."""
         return float(self.weights @ np.log(self.columns[subset].sum(axis=0)))
@@ -76,23 +84,27 @@ def assignment_injection(problem: InjectionProblem) -> Indices:
     return min(found, key=lambda item: item[0])[1]
 
 
-def search_injection(problem: InjectionProblem, *, seed: int, enumeration: int = ENUMERATION_LIMIT) -> FoundInjection:
+def search_injection(
+    problem: InjectionProblem, *, seed: int, enumeration: int = ENUMERATION_LIMIT, searched: int = SEARCHED_STARTS
+) -> FoundInjection:
     """The best injection found: by enumeration where there are few, else by descent from several starts.
 
     Starts: the assignments for ``-log p``, ``1 - p`` and ``-(log p - mean log p)`` and five random injections, each
-    followed by assignments for the upper bound; the best three distinct ones then go through swaps and substitutions
-    until none of them gains anything.
+    followed by assignments for the upper bound; the best distinct ones, ``searched`` of them, then go through swaps and
+    substitutions until none of them gains anything.
     """
     n_target, n_source = problem.shape
     if perm(n_source, n_target) <= enumeration:
         sigma = _enumerate(problem)
         return FoundInjection(sigma=sigma, loss=problem.loss(sigma), optimal=True)
+    problem = problem.compact()
     rng = generator(seed, INJECTION_STREAM)
     starts = [assign(cost) for cost in (problem.log_cost, problem.mass_cost, problem.centred_cost)]
     starts += [rng.permutation(n_source)[:n_target] for _ in range(RANDOM_STARTS)]
     descended = sorted((_descend(problem, start) for start in starts), key=lambda item: item[0])
     distinct = {tuple(sigma.tolist()): sigma for _, sigma in descended}
-    found = [_local_search(problem, sigma) for sigma in list(distinct.values())[:SEARCHED_STARTS]]
+    seen: set[tuple[int, ...]] = set()
+    found = [_local_search(problem, sigma, seen) for sigma in list(distinct.values())[:searched]]
     loss, sigma = min(found, key=lambda item: item[0])
     return FoundInjection(sigma=sigma, loss=loss, optimal=False)
 
@@ -113,13 +125,17 @@ def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
     return problem.log_cost + (problem.weights / problem.columns[sigma].sum(axis=0)) @ problem.p
 
 
-def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
+def _local_search(problem: InjectionProblem, sigma: Indices, seen: set[tuple[int, ...]]) -> tuple[float, Indices]:
     """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything.
 
-    Sigma comes from ``_descend``, so its permutation is the best one already.
+    Sigma comes from ``_descend``, so its permutation is the best one already. From what is ``seen`` an earlier search
+    has gone on, to the same end: there this one gives up, with an infinite loss.
     """
     loss = problem.loss(sigma)
     while True:
+        if tuple(sigma.tolist()) in seen:
+            return np.inf, sigma
+        seen.add(tuple(sigma.tolist()))
         moved = _best_substitution(problem, sigma)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:

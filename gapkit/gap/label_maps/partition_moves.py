@@ -166,14 +166,16 @@ def _joined(columns: Floats, scale: Floats, sources: Indices) -> Floats:
 
 def _removed(columns: Floats, scale: Floats, sources: Indices, members: Mask) -> Floats:
     """``-sum_i log(1 - p_iz scale_i)`` for some of the source classes whose sum ``1 / scale`` is."""
-    sums = np.empty(len(sources))
+    sums, others = np.empty(len(sources)), np.flatnonzero(members)
     for part in pieces(len(sources), len(scale)):
         rest = columns[sources[part]]
         rest *= -scale
         rest += 1
-        for k in np.flatnonzero(rest.min(axis=1, initial=1.0) < CANCELLED).tolist():
-            rows, others = np.flatnonzero(rest[k] < CANCELLED), members.copy()
-            others[sources[part][k]] = False
-            rest[k, rows] = columns[np.ix_(np.flatnonzero(others), rows)].sum(axis=0) * scale[rows]
+        own, rows = np.nonzero(rest < CANCELLED)
+        # At most one source class holds so much of a sample: these are no more than the samples.
+        for some in pieces(len(rows), len(others)):
+            block = columns[np.ix_(others, rows[some])]
+            block[np.searchsorted(others, sources[part][own[some]]), np.arange(block.shape[1])] = 0.0
+            rest[own[some], rows[some]] = block.sum(axis=0) * scale[rows[some]]
         sums[part] = -np.log(rest, out=rest).sum(axis=1)
     return sums
