@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gapkit.data.load import ReadOptions, load_target
     from gapkit.errors import DataError, GapkitError, OptionError, SourceError, StorageError
+    from gapkit.estimates import Misalignment
     from gapkit.pipeline.inspect import inspect
     from gapkit.pipeline.measure import MeasureOptions, measure
-    from gapkit.results import GapResult, Misalignment
+    from gapkit.results import GapResult
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions, extract
     from gapkit.sources.load import load_source
@@ -35,7 +36,7 @@ _HOME = {
     "GapkitError": "errors",
     "InputSpec": "types",
     "MeasureOptions": "pipeline.measure",
-    "Misalignment": "results",
+    "Misalignment": "estimates",
     "OptionError": "errors",
     "ReadOptions": "data.load",
     "Source": "sources.source",

@@ -8,97 +8,24 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from gapkit.arrays import Array
 from gapkit.errors import DataError
+from gapkit.estimates import (
+    ClassGap,
+    Estimate,
+    Misalignment,
+    read_class,
+    read_estimate,
+    read_misalignment,
+)
 
-Status = Literal["ok", "partial", "undefined"]
-Interval = tuple[float, float]
 SCHEMA = 1
 LIBRARIES = ("gapkit", "numpy", "scipy", "scikit-learn", "torch", "timm", "transformers")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """One number with its 95 % interval.
-
-    Attributes:
-        value: None where undefined.
-        interval: None where undefined.
-        n: scored samples.
-        status: "ok", "partial" (some classes are never scored) or "undefined".
-        reason: why it is partial or undefined; empty where it is ok.
-    """
-
-    value: float | None
-    interval: Interval | None
-    n: int
-    status: Status = "ok"
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Null:
-    """What is seen where labels tell nothing: a cheap statistic, observed and with labels permuted within folds.
-
-    Attributes:
-        statistic: its name; a normalised discrepancy, small where the source knows something.
-        observed: on the labels as they are; None where undefined.
-        mean: over the permutations.
-        p: ``(1 + number of permutations whose statistic is at most the observed one) / (1 + r)``.
-        r: permutations.
-        status: "ok" or "undefined".
-        reason: why it is undefined.
-    """
-
-    statistic: str
-    observed: float | None
-    mean: float | None
-    p: float | None
-    r: int
-    status: Status = "ok"
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Misalignment:
-    """The misalignment of one label-map family under one discrepancy, cross-fitted.
-
-    Attributes:
-        label_map: "injection", "partition", "channel", "linear" or "ceiling", or a variant that was asked for.
-        discrepancy: "kl" (nats), "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon" (nats).
-        value: mean per-sample discrepancy on held-out folds; None where undefined.
-        normalised: value over the same discrepancy of the cross-fitted class prior.
-        interval: 95 % interval of ``normalised``.
-        value_interval: 95 % interval of ``value``.
-        in_sample: the optimum fitted and scored on all samples: in expectation a lower bound of D.
-        bounds: of D under KL, raw: from the lower end of the 95 % interval of ``in_sample`` to the upper end of
-            ``value_interval``. The in-sample optimum itself is below D only in expectation.
-        proper: whether, against one-hot labels, the expected loss is least at the true conditional.
-        excess: ``value`` minus that of the ceiling, for KL and Brier, which contain the label noise.
-        null: the permutation test; None where none was asked for.
-        n: scored samples.
-        status: "ok", "partial" (some classes are never scored) or "undefined".
-        reason: why it is partial or undefined; empty where it is ok.
-    """
-
-    label_map: str
-    discrepancy: str
-    value: float | None
-    normalised: float | None
-    interval: Interval | None
-    value_interval: Interval | None
-    in_sample: float | None
-    proper: bool
-    n: int
-    bounds: Interval | None = None
-    excess: Estimate | None = None
-    null: Null | None = None
-    status: Status = "ok"
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +81,21 @@ class TargetSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Examples to look at, each (H, W) or (H, W, 3) uint8.
+
+    Attributes:
+        target: target class -> samples as they are, where they are images.
+        seen: target class -> the same samples as the embedder gives them to an image source.
+        source: source class -> images that the source's surrogate has of it.
+    """
+
+    target: dict[str, tuple[Array, ...]] = field(default_factory=dict[str, tuple[Array, ...]])
+    seen: dict[str, tuple[Array, ...]] = field(default_factory=dict[str, tuple[Array, ...]])
+    source: dict[str, tuple[Array, ...]] = field(default_factory=dict[str, tuple[Array, ...]])
+
+
+@dataclass(frozen=True, kw_only=True)
 class GapResult:
     """The gap between a source and a target through one embedder.
 
@@ -166,11 +108,14 @@ class GapResult:
             "absent_or_noise".
         r_squared: family -> R^2 of the expected bin mean, of a binned regression target.
         per_label: label -> its own entries, of a multi-label target.
+        classes: the misalignment class by class, of a target with one label per sample.
+        layers: layer -> entries of the families that read features, from that layer's.
         label_maps: lines of each family refitted on all samples used: target and source class, agreement (the share of
             folds whose own map has the line) and, of a channel, mass.
         label_map_fits: their temperature and eps, and the evidence of convergence that the family has.
         notes: what the reader, the embedder and the estimators said, in words.
         provenance: versions, seed, hashes, options.
+        pictures: examples of both sides, for the report; they are no part of the JSON.
     """
 
     kind: ClassVar[str] = "gap"
@@ -183,8 +128,11 @@ class GapResult:
     decomposition: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
     r_squared: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
     per_label: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
+    classes: tuple[ClassGap, ...] = ()
+    layers: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
     notes: tuple[str, ...] = ()
     provenance: Provenance = field(repr=False)
+    pictures: Pictures | None = field(default=None, repr=False, compare=False)
 
     def find(self, label_map: str, discrepancy: str = "kl") -> Misalignment:
         """The entry of one family and discrepancy.
@@ -199,7 +147,9 @@ class GapResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: ``schema``, ``kind``, then the fields."""
-        return {"schema": SCHEMA, "kind": self.kind, **asdict(self)}
+        content = asdict(replace(self, pictures=None))
+        del content["pictures"]
+        return {"schema": SCHEMA, "kind": self.kind, **content}
 
     def to_json(self) -> str:
         """The text of ``result.json``; NaN and infinity cannot occur."""
@@ -219,13 +169,17 @@ class GapResult:
             return cls(
                 source=SourceSummary(**content["source"]),
                 target=TargetSummary(**content["target"] | {"shape": tuple(content["target"]["shape"])}),
-                misalignment=tuple(_misalignment(row) for row in content["misalignment"]),
+                misalignment=tuple(read_misalignment(row) for row in content["misalignment"]),
                 label_maps=content["label_maps"],
                 label_map_fits=content["label_map_fits"],
-                decomposition={name: _estimate(item) for name, item in content["decomposition"].items()},
-                r_squared={name: _estimate(item) for name, item in content["r_squared"].items()},
+                decomposition={name: read_estimate(item) for name, item in content["decomposition"].items()},
+                r_squared={name: read_estimate(item) for name, item in content["r_squared"].items()},
                 per_label={
-                    name: tuple(_misalignment(row) for row in rows) for name, rows in content["per_label"].items()
+                    name: tuple(read_misalignment(row) for row in rows) for name, rows in content["per_label"].items()
+                },
+                classes=tuple(read_class(item) for item in content["classes"]),
+                layers={
+                    name: tuple(read_misalignment(row) for row in rows) for name, rows in content["layers"].items()
                 },
                 notes=tuple(content["notes"]),
                 provenance=Provenance(**content["provenance"]),
@@ -254,23 +208,6 @@ class GapResult:
         from gapkit.reports.folder import write_run
 
         return write_run(self, Path(folder))
-
-
-def _misalignment(row: dict[str, Any]) -> Misalignment:
-    """One entry from JSON, where tuples are lists."""
-    whole: dict[str, Any] = dict(row)
-    for key in ("interval", "value_interval", "bounds"):
-        whole[key] = None if row[key] is None else tuple(row[key])
-    whole["excess"] = None if row["excess"] is None else _estimate(row["excess"])
-    whole["null"] = None if row["null"] is None else Null(**row["null"])
-    return Misalignment(**whole)
-
-
-def _estimate(item: dict[str, Any]) -> Estimate:
-    """One number from JSON."""
-    whole: dict[str, Any] = dict(item)
-    whole["interval"] = None if item["interval"] is None else tuple(item["interval"])
-    return Estimate(**whole)
 
 
 def library_versions() -> dict[str, str]:

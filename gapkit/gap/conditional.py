@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
+from gapkit.arrays import Array, Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
+from gapkit.estimates import ClassGap, Misalignment
 from gapkit.gap.canonical import Canonical, canonicalise
+from gapkit.gap.classes import class_gaps
 from gapkit.gap.discrepancy import find_discrepancy
 from gapkit.gap.families import FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
 from gapkit.gap.label_maps.ceiling import find_neighbourhood
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
+from gapkit.gap.layers import check_layers, layer_rows
 from gapkit.gap.null import NullInputs, null_tests
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
-from gapkit.results import Misalignment
 from gapkit.statistics.folds import Folds, stratified_folds
 from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress, no_progress
@@ -26,7 +29,11 @@ __all__ = ["ConditionalInputs", "GapOptions", "MisalignmentResult", "measure_mis
 
 
 def measure_misalignment(
-    inputs: ConditionalInputs, options: GapOptions | None = None, progress: Progress = no_progress
+    inputs: ConditionalInputs,
+    options: GapOptions | None = None,
+    progress: Progress = no_progress,
+    *,
+    layers: Mapping[str, Array] | None = None,
 ) -> MisalignmentResult:
     """``D = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X))`` (Ma et al., ICML 2024) for each family.
 
@@ -41,11 +48,12 @@ def measure_misalignment(
         inputs: source conditional, features, labels and groups.
         options: families, discrepancies, folds, resamples, permutations and seed.
         progress: told about the parts that are done.
+        layers: name -> features (n, d) of further layers; "linear" and "ceiling" are measured on each of them too.
 
     Raises:
         DataError: fewer than two classes can be scored.
     """
-    return fit_and_score(inputs, options or GapOptions(), progress=progress).result
+    return fit_and_score(inputs, options or GapOptions(), layers=layers, progress=progress).result
 
 
 def measure_on_folds(
@@ -92,9 +100,15 @@ class Measured:
 
 
 def fit_and_score(
-    inputs: ConditionalInputs, options: GapOptions, *, folds: Folds | None = None, progress: Progress = no_progress
+    inputs: ConditionalInputs,
+    options: GapOptions,
+    *,
+    folds: Folds | None = None,
+    layers: Mapping[str, Array] | None = None,
+    progress: Progress = no_progress,
 ) -> Measured:
     """Fit, score and read the families; without ``folds`` they are drawn."""
+    check_layers(layers or {}, len(inputs.labels))
     canonical = canonicalise(inputs)
     ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
     problem = prepare(canonical.inputs, ordered, seed=options.seed)
@@ -105,7 +119,7 @@ def fit_and_score(
     scores = score_families(scoring, fits, options.discrepancies)
     defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
     held_out = {name: fit.held_out for name, fit in defined.items()}
-    values = problem.values
+    values, home = problem.values, canonical.order[problem.order]
     result = MisalignmentResult(
         rows=_with_nulls(scores.rows, problem, ordered, options, progress, shared),
         decomposition=scores.decomposition,
@@ -115,14 +129,42 @@ def fit_and_score(
         },
         n_scored=scoring.n,
         unscored=ordered.unscored,
+        classes=_classes(inputs, canonical, scoring, held_out),
+        layers=_layers(replace(problem, order=home), fits, layers or {}, scoring, options, progress),
         notes=_notes(inputs, canonical, fits),
     )
-    home = canonical.order[problem.order[scoring.scored]]
+    own = home[scoring.scored]
     ratios = {
-        name: (_back(above, home, len(inputs.labels)), _back(below, home, len(inputs.labels)))
+        name: (_back(above, own, len(inputs.labels)), _back(below, own, len(inputs.labels)))
         for name, (above, below) in scores.ratios.items()
     }
     return Measured(result=result, canonical=canonical, problem=problem, fits=fits, ratios=ratios)
+
+
+def _classes(
+    inputs: ConditionalInputs, canonical: Canonical, scoring: Scoring, held_out: Mapping[str, TargetProbabilities]
+) -> tuple[ClassGap, ...]:
+    """The misalignment of each scored class, in the order of the given codes."""
+    given = inputs.class_names or [str(code) for code in range(inputs.n_classes)]
+    codes = canonical.target_classes
+    place = {given[int(code)]: int(code) for code in codes}
+    found = class_gaps(scoring, held_out, [given[int(code)] for code in codes])
+    return tuple(sorted(found, key=lambda one: place[one.name]))
+
+
+def _layers(
+    measured: Problem,
+    fits: Mapping[str, FamilyFit | str],
+    layers: Mapping[str, Array],
+    scoring: Scoring,
+    options: GapOptions,
+    progress: Progress,
+) -> dict[str, tuple[Misalignment, ...]]:
+    """Rows of each layer, from the channels that the measurement has fitted."""
+    channel = fits.get("channel")
+    if not layers or not isinstance(channel, FamilyFit):
+        return {}
+    return layer_rows(measured, channel.channels, layers, scoring, options, progress)
 
 
 def _with_nulls(

@@ -42,6 +42,7 @@ class FamilyFit:
         in_sample: (n, K_t) q of the optimum on all samples; None where there is none.
         refitted: the map refitted on all samples; None where it cannot be read.
         members: of the ceiling, which member won in each fold.
+        channels: of the channel, its fit on each fold's fitting side, which readers of features start from.
     """
 
     held_out: TargetProbabilities
@@ -49,6 +50,7 @@ class FamilyFit:
     in_sample: TargetProbabilities | None = None
     refitted: RefittedMap | None = None
     members: tuple[str, ...] = ()
+    channels: tuple[channels.ChannelFit, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +92,30 @@ def fit_families(
     if wanted & {"channel", "linear", "ceiling"}:
         found = _fit_channels(problem, strict, progress)
         fits["channel"] = _summarise_channels(problem, found, strict)
-        linears = _fit_linears(problem, found, progress) if wanted & {"linear", "ceiling"} else []
-        fits["linear"] = _summarise_linears(problem, linears)
-        if "ceiling" in wanted:
-            progress("ceiling", 0, 1)
-            fits["ceiling"] = _ceiling(problem, found, linears, options, neighbourhood)
-            progress("ceiling", 1, 1)
+        fits |= fit_readers(problem, found, options, progress, neighbourhood)
     if PLAIN in wanted:
         fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
     return {name: fits[name] for name in options.families}
+
+
+def fit_readers(
+    problem: Problem,
+    fits: Sequence[channels.ChannelFit],
+    options: GapOptions,
+    progress: Progress,
+    neighbourhood: Neighbourhood | None = None,
+) -> dict[str, FamilyFit]:
+    """The families that read features, as far as they are asked for, from the channel of each fold."""
+    found: dict[str, FamilyFit] = {}
+    if not {"linear", "ceiling"} & set(options.families):
+        return found
+    linears = _fit_linears(problem, fits, progress)
+    found["linear"] = _summarise_linears(problem, linears)
+    if "ceiling" in options.families:
+        progress("ceiling", 0, 1)
+        found["ceiling"] = _ceiling(problem, fits, linears, options, neighbourhood)
+        progress("ceiling", 1, 1)
+    return found
 
 
 def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
@@ -182,10 +199,11 @@ def _summarise_channels(problem: Problem, fits: list[channels.ChannelFit], stric
         maps=tuple(maps[:-1]),
         in_sample=best.predict_log(samples.log_p),
         refitted=read_channel(samples, maps[-1], maps[:-1]),
+        channels=tuple(fits),
     )
 
 
-def _fit_linears(problem: Problem, fits: list[channels.ChannelFit], progress: Progress) -> list[LinearFit]:
+def _fit_linears(problem: Problem, fits: Sequence[channels.ChannelFit], progress: Progress) -> list[LinearFit]:
     """Logistic regression on features and log q of the channel, fold by fold."""
     samples, parts = problem.samples, problem.parts[:-1]
     found: list[LinearFit] = []
@@ -217,8 +235,8 @@ def _summarise_linears(problem: Problem, fits: list[LinearFit]) -> FamilyFit:
 
 def _ceiling(
     problem: Problem,
-    fits: list[channels.ChannelFit],
-    linears: list[LinearFit],
+    fits: Sequence[channels.ChannelFit],
+    linears: Sequence[LinearFit],
     options: GapOptions,
     neighbourhood: Neighbourhood | None,
 ) -> FamilyFit:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gapkit.arrays import Array, Floats, Labels, Probabilities
 from gapkit.errors import DataError, OptionError, did_you_mean
+from gapkit.estimates import ClassGap, Estimate, Misalignment
 from gapkit.gap.discrepancy import ALL
-from gapkit.results import Estimate, Misalignment
 
 FAMILIES = ("injection", "partition", "channel", "linear", "ceiling")
 """From strict to free."""
@@ -269,6 +269,8 @@ class MisalignmentResult:
         label_maps: family -> map refitted on all samples; families without a readable map are absent.
         n_scored: samples that are scored.
         unscored: codes of the classes that are never scored.
+        classes: the misalignment of each scored class, in the order of the codes.
+        layers: layer -> rows of "linear" and "ceiling" on that layer's features, where layers were given.
         notes: what else there is to say.
     """
 
@@ -278,4 +280,6 @@ class MisalignmentResult:
     label_maps: dict[str, RefittedMap]
     n_scored: int
     unscored: tuple[int, ...] = ()
+    classes: tuple[ClassGap, ...] = ()
+    layers: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
     notes: tuple[str, ...] = ()

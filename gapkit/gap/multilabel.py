@@ -9,9 +9,9 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats
 from gapkit.errors import DataError
+from gapkit.estimates import Estimate, Misalignment, Null, Status
 from gapkit.gap.conditional import Measured, fit_and_score
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
-from gapkit.results import Estimate, Misalignment, Null, Status
 from gapkit.statistics.uncertainty import mean_ratio_interval
 from gapkit.types import Progress, no_progress
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gapkit.arrays import Array, Floats
+from gapkit.estimates import Null
 from gapkit.gap.discrepancy import Discrepancy
 from gapkit.gap.label_maps.mixing import class_prior
 from gapkit.gap.null_losses import prior_losses, summed_losses
@@ -21,7 +22,6 @@ from gapkit.gap.null_statistics import (
     plug_in_conditional,
     ridge_conditional,
 )
-from gapkit.results import Null
 from gapkit.statistics.permutation import permutation_p, permute_labels
 
 __all__ = ["STATISTICS", "NullInputs", "null_tests", "permuted_statistics"]
@@ -38,6 +38,7 @@ STATISTICS = {
 }
 """The statistic that stands for each family."""
 PRIOR = "prior"
+TAILS = (0.025, 0.975)
 BLOCK_ENTRIES = 1 << 21
 """Entries of q, or of sums, that are held at once (8 MB each)."""
 Key = tuple[str, str]
@@ -190,10 +191,12 @@ def _null(statistic: str, values: Floats | None, reason: str) -> Null:
         reason = reason or "the class prior is without loss, so there is nothing to divide by"
         return Null(statistic=statistic, observed=None, mean=None, p=None, r=0, status="undefined", reason=reason)
     observed, null = float(values[0]), values[1:]
+    low, high = np.quantile(null, TAILS)
     return Null(
         statistic=statistic,
         observed=observed,
         mean=float(null.mean()),
         p=permutation_p(observed, null),
         r=len(null),
+        interval=(float(low), float(high)),
     )

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from gapkit.arrays import Floats, Labels, PerScored, TargetProbabilities
+from gapkit.estimates import Estimate
 from gapkit.gap.label_maps.parts import Part
 from gapkit.gap.scoring import Scoring
-from gapkit.results import Estimate
 
 
 def r_squared(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Labels, Mask, PerScored, TargetProbabilities
+from gapkit.estimates import Estimate, Interval, Misalignment
 from gapkit.gap.discrepancy import KL, NOISY, Discrepancy, find_discrepancy
 from gapkit.gap.families import FamilyFit
-from gapkit.results import Estimate, Interval, Misalignment
 from gapkit.statistics.uncertainty import ratio_intervals
 
 STEPS = {

@@ -7,8 +7,9 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gapkit.estimates import Misalignment
 from gapkit.reports.text import DISCREPANCY_TITLES
-from gapkit.results import GapResult, Misalignment
+from gapkit.results import GapResult
 
 INK = "#1b2a41"
 PRIOR = "#8a8f98"

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gapkit.results import GapResult, Misalignment
+from gapkit.estimates import Misalignment
+from gapkit.results import GapResult
 
 if TYPE_CHECKING:
     from gapkit.sources.cache import FeatureCache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gapkit.results import GapResult, Misalignment, Provenance, SourceSummary, TargetSummary
+from gapkit.estimates import Misalignment
+from gapkit.results import GapResult, Provenance, SourceSummary, TargetSummary
 
 
 def row(label_map: str, discrepancy: str, value: float | None) -> Misalignment:

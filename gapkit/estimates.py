@@ -1,0 +1,138 @@
+"""Measured numbers: each with n, interval, status and reason, and back from JSON.
+
+What could not be computed has the status "undefined" with its reason, never NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["ok", "partial", "undefined"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One number with its 95 % interval.
+
+    Attributes:
+        value: None where undefined.
+        interval: None where undefined.
+        n: scored samples.
+        status: "ok", "partial" (some classes are never scored) or "undefined".
+        reason: why it is partial or undefined; empty where it is ok.
+    """
+
+    value: float | None
+    interval: Interval | None
+    n: int
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Null:
+    """What is seen where labels tell nothing: a cheap statistic, observed and with labels permuted within folds.
+
+    Attributes:
+        statistic: its name; a normalised discrepancy, small where the source knows something.
+        observed: on the labels as they are; None where undefined.
+        mean: over the permutations.
+        p: ``(1 + number of permutations whose statistic is at most the observed one) / (1 + r)``.
+        r: permutations.
+        interval: that holds 95 % of the permutations' statistics; None where undefined.
+        status: "ok" or "undefined".
+        reason: why it is undefined.
+    """
+
+    statistic: str
+    observed: float | None
+    mean: float | None
+    p: float | None
+    r: int
+    interval: Interval | None = None
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misalignment:
+    """The misalignment of one label-map family under one discrepancy, cross-fitted.
+
+    Attributes:
+        label_map: "injection", "partition", "channel", "linear" or "ceiling", or a variant that was asked for.
+        discrepancy: "kl" (nats), "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon" (nats).
+        value: mean per-sample discrepancy on held-out folds; None where undefined.
+        normalised: value over the same discrepancy of the cross-fitted class prior.
+        interval: 95 % interval of ``normalised``.
+        value_interval: 95 % interval of ``value``.
+        in_sample: the optimum fitted and scored on all samples: in expectation a lower bound of D.
+        bounds: of D under KL, raw: from the lower end of the 95 % interval of ``in_sample`` to the upper end of
+            ``value_interval``. The in-sample optimum itself is below D only in expectation.
+        proper: whether, against one-hot labels, the expected loss is least at the true conditional.
+        excess: ``value`` minus that of the ceiling, for KL and Brier, which contain the label noise.
+        null: the permutation test; None where none was asked for.
+        n: scored samples.
+        status: "ok", "partial" (some classes are never scored) or "undefined".
+        reason: why it is partial or undefined; empty where it is ok.
+    """
+
+    label_map: str
+    discrepancy: str
+    value: float | None
+    normalised: float | None
+    interval: Interval | None
+    value_interval: Interval | None
+    in_sample: float | None
+    proper: bool
+    n: int
+    bounds: Interval | None = None
+    excess: Estimate | None = None
+    null: Null | None = None
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGap:
+    """The misalignment of one target class: mean KL, in nats, of its scored samples.
+
+    Attributes:
+        name: of the target class.
+        n: its scored samples.
+        prior: what the cross-fitted class prior loses on them, in nats.
+        label_maps: family -> what it loses on them, in nats.
+    """
+
+    name: str
+    n: int
+    prior: float
+    label_maps: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
+
+
+def read_misalignment(row: dict[str, Any]) -> Misalignment:
+    """One entry from JSON, where tuples are lists."""
+    whole: dict[str, Any] = dict(row)
+    for key in ("interval", "value_interval", "bounds"):
+        whole[key] = None if row[key] is None else tuple(row[key])
+    whole["excess"] = None if row["excess"] is None else read_estimate(row["excess"])
+    whole["null"] = None if row["null"] is None else Null(**_with_tuple(row["null"]))
+    return Misalignment(**whole)
+
+
+def read_estimate(item: dict[str, Any]) -> Estimate:
+    """One number from JSON."""
+    return Estimate(**_with_tuple(item))
+
+
+def read_class(item: dict[str, Any]) -> ClassGap:
+    """One target class from JSON."""
+    whole: dict[str, Any] = dict(item)
+    whole["label_maps"] = {family: read_estimate(found) for family, found in item["label_maps"].items()}
+    return ClassGap(**whole)
+
+
+def _with_tuple(item: dict[str, Any]) -> dict[str, Any]:
+    """An object from JSON whose interval is a tuple again."""
+    return item | {"interval": None if item["interval"] is None else tuple(item["interval"])}
