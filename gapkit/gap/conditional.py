@@ -108,7 +108,7 @@ def fit_and_score(
     progress: Progress = no_progress,
 ) -> Measured:
     """Fit, score and read the families; without ``folds`` they are drawn."""
-    check_layers(layers or {}, len(inputs.labels))
+    check_layers(layers or {}, len(inputs.labels), options)
     canonical = canonicalise(inputs)
     ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
     problem = prepare(canonical.inputs, ordered, seed=options.seed)

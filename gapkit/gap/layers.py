@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gapkit.arrays import Array
-from gapkit.errors import DataError
+from gapkit.errors import DataError, OptionError
 from gapkit.estimates import Misalignment
 from gapkit.gap.families import fit_readers
 from gapkit.gap.inputs import GapOptions
@@ -21,12 +21,19 @@ READERS = ("linear", "ceiling")
 TASK = "layers"
 
 
-def check_layers(layers: Mapping[str, Array], n: int) -> None:
+def check_layers(layers: Mapping[str, Array], n: int, options: GapOptions) -> None:
     """Refuse features that are no row for each sample.
 
     Raises:
         DataError: another shape, or numbers that are not finite.
+        OptionError: the channel, which the families that read features start from, is not asked for.
     """
+    if layers and "channel" not in options.families:
+        raise OptionError(
+            f"layers with the families {', '.join(options.families)}",
+            expected="the family channel, which linear and ceiling start from",
+            remedy="add channel to the families",
+        )
     for name, features in layers.items():
         if np.ndim(features) != 2 or len(features) != n or not np.isfinite(features).all():
             raise DataError(
