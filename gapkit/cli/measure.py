@@ -20,9 +20,11 @@ def measure(
     target: common.TargetName,
     out: common.Out = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same run in --out.")] = False,
     split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
     max_samples: Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")] = "10000",
     embedder: Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")] = "auto",
+    layers: Annotated[str | None, typer.Option(help=common.LAYERS_HELP)] = None,
     discrepancy: Annotated[str, typer.Option(help=common.DISCREPANCY_HELP)] = "kl,zero_one",
     target_conditional: Annotated[
         Literal["labels", "probe"], typer.Option(help="One-hot labels, or a linear probe's probabilities.")
@@ -46,15 +48,12 @@ def measure(
     quiet: common.Quiet = False,
 ) -> None:
     """Measure the misalignment between a source and a target."""
-    from gapkit.pipeline.measure import measure_request
-    from gapkit.reports.folder import check_folder
+    from gapkit.pipeline.run import RunFolder, measure_run
 
-    folder = check_folder(out or common.default_folder("measure"), overwrite=overwrite)
-    request, options = _request(context.params), _options(context.params)
+    folder = RunFolder(path=out or common.default_folder("measure"), overwrite=overwrite, resume=resume)
     with console_progress(quiet=quiet) as progress:
-        result = measure_request(request, options, progress)
-    result.save(folder)
-    common.show(result, f"report    {folder}", as_json=as_json, quiet=quiet)
+        result = measure_run(_request(context.params), _options(context.params), folder, progress)
+    common.show(result, f"report    {folder.path / 'report.html'}", as_json=as_json, quiet=quiet)
 
 
 def _request(given: dict[str, Any]) -> Request:
@@ -73,6 +72,7 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
     return MeasureOptions(
         **{name: given[name] for name in names},
         max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),
+        layers=common.names(given["layers"]),
         discrepancies=common.discrepancies(given["discrepancy"]),
         keep_features=given["cache"],
     )

@@ -31,6 +31,7 @@ Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the
 Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoint, such as timm's name.")]
 Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
 DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jensen_shannon, several, or all."
+LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
 
 
@@ -56,11 +57,16 @@ def count_or_all(text: str, *, option: str) -> int | None:
     )
 
 
-def discrepancies(names: str) -> tuple[str, ...]:
+def names(text: str | None) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once; none where there is no list."""
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+
+
+def discrepancies(text: str) -> tuple[str, ...]:
     """The discrepancies that a comma-separated list, or "all", stands for; names are checked where they are used."""
     from gapkit.gap.inputs import ALL_DISCREPANCIES
 
-    return ALL_DISCREPANCIES if names == "all" else tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    return ALL_DISCREPANCIES if text == "all" else names(text)
 
 
 def default_folder(command: str) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gapkit.errors import OptionError, did_you_mean
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS, MisalignmentResult
 from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
+from gapkit.pipeline.pictures import example_pictures
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
     label_map_fits,
@@ -26,7 +28,6 @@ from gapkit.types import Activations, Embedder, Progress, Target, no_progress
 
 if TYPE_CHECKING:
     from gapkit.embedders import Choice
-    from gapkit.pipeline.request import Request
     from gapkit.sources.source import Source
 
 SPLITS = ("train", "test", "all")
@@ -41,6 +42,8 @@ class MeasureOptions:
         split: samples that are used; a target without a split has only "train", which is all of it.
         max_samples: stratified draw of at most this many; None uses all.
         embedder: name of a fixed embedder, "auto" for the choice by the data.
+        layers: names of layers and globs; "linear" and "ceiling" are measured on each of them too. "all" stands for the
+            source's blocks.
         discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
         target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
         folds: of the cross-fitting.
@@ -55,6 +58,7 @@ class MeasureOptions:
     split: Literal["train", "test", "all"] = "train"
     max_samples: int | None = 10_000
     embedder: str = "auto"
+    layers: tuple[str, ...] = ()
     discrepancies: tuple[str, ...] = DISCREPANCIES
     target_conditional: Literal["labels", "probe"] = "labels"
     folds: int = 5
@@ -85,7 +89,8 @@ class MeasureOptions:
     def numbers(self) -> dict[str, Any]:
         """The options that change a number, for the provenance."""
         told = {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
-        return told | {"discrepancies": list(self.discrepancies)}  # a list, as JSON gives it back
+        # Lists, as JSON gives them back.
+        return told | {"discrepancies": list(self.discrepancies), "layers": list(self.layers)}
 
 
 def measure(
@@ -122,6 +127,7 @@ def measure(
     started = time.monotonic()
     choice, embedder = choose_embedder(source, target, embedder, options)
     used, notes = select(target, options)
+    check_layers_asked(used, options)
     activations = run_source(source, used, embedder, surrogate or source.surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
     return GapResult(
@@ -135,15 +141,12 @@ def measure(
         per_label=(
             {name: one.rows for name, one in gap.per_label.items()} if isinstance(gap, MultilabelResult) else {}
         ),
+        classes=() if isinstance(gap, MultilabelResult) else gap.classes,
+        layers={} if isinstance(gap, MultilabelResult) else gap.layers,
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
+        pictures=example_pictures(source, used, embedder),
         provenance=provenance(source, used, options, seconds=time.monotonic() - started),
     )
-
-
-def measure_request(request: Request, options: MeasureOptions, progress: Progress = no_progress) -> GapResult:
-    """Load what was asked for by name and measure it."""
-    source, target = request.load()
-    return measure(source, target, options=options, progress=progress)
 
 
 def choose_embedder(
@@ -159,6 +162,27 @@ def choose_embedder(
     return choice, fit(choice, target, source.input, source.token)
 
 
+def check_layers_asked(target: Target, options: MeasureOptions) -> None:
+    """Refuse layers where they are not measured.
+
+    Raises:
+        OptionError: the target has several labels per sample.
+    """
+    if options.layers and target.task == "multilabel":
+        raise OptionError(
+            f"--layers {','.join(options.layers)} for {target.name}, which has several labels per sample",
+            expected="one label per sample",
+            remedy="leave --layers out",
+        )
+
+
+def chosen_layers(source: Source, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names and globs of layers, "all" spelled out."""
+    from gapkit.sources.blocks import block_names
+
+    return tuple(name for given in patterns for name in (block_names(source.module) if given == "all" else (given,)))
+
+
 def run_source(
     source: Source,
     target: Target,
@@ -172,7 +196,8 @@ def run_source(
     from gapkit.sources.capture import CaptureOptions, extract
 
     capture = CaptureOptions(batch_size=options.batch_size, cache=FeatureCache() if options.keep_features else None)
-    activations = extract(source, target, embedder, capture, progress)
+    layers = chosen_layers(source, options.layers)
+    activations = extract(source, target, embedder, replace(capture, layers=layers), progress)
     if source.class_names is not None:
         return activations
     from gapkit.embedders import choose, fit
@@ -189,11 +214,16 @@ def run_source(
 def measure_gap(
     activations: Activations, options: GapOptions, progress: Progress
 ) -> MisalignmentResult | MultilabelResult:
-    """The misalignment of single labels, or of each label against the rest."""
+    """The misalignment of single labels, or of each label against the rest.
+
+    Linear algebra runs on one thread: the products are small, and waiting threads cost more than they bring.
+    """
     target, inputs = activations.target, conditional_inputs(activations)
-    if target.task == "multilabel":
-        return measure_multilabel(inputs, target.y, target.class_names or (), options, progress)
-    return measure_misalignment(inputs, options, progress)
+    layers = {name: array for name, array in activations.features.items() if name != FEATURES}
+    with threadpool_limits(1, user_api="blas"):
+        if target.task == "multilabel":
+            return measure_multilabel(inputs, target.y, target.class_names or (), options, progress)
+        return measure_misalignment(inputs, options, progress, layers=layers)
 
 
 def conditional_inputs(activations: Activations) -> ConditionalInputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import time
@@ -185,6 +186,11 @@ def test_bad_checkpoint(
         (["--source", "vit", "--folds", "1"], ["folds"]),
         (["--source", "vit", "--embedder", "resise"], ["resise", "'resize'"]),
         (["--source", "vit", "--split", "test"], ["no test samples", "--split all"]),
+        (["--source", "vit", "--layers", "block.*"], ["layer 'block.*'", "did you mean"]),
+        (["--source", "vit", "--resume", "--overwrite"], ["--resume and --overwrite", "leave --overwrite out"]),
+        (["--source", "vit", "--resume", "--no-cache"], ["--resume and --no-cache", "leave one of them out"]),
+        (["--source", "vit", "--discrepancy", "kll"], ["kll", "'kl'"]),
+        (["--source", "vit", "--discrepancy", ""], ["discrepancy"]),
     ],
 )
 def test_bad_option(arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +198,31 @@ def test_bad_option(arguments: list[str], words: list[str], tmp_path: Path, caps
     message = fails([*base, *arguments], capsys)
     for word in words:
         assert word in message
+
+
+def test_layers_of_several_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    several = npz(y=np.random.default_rng(2).integers(0, 2, (10, 3)))(tmp_path)
+    arguments = ["measure", "--source", "vit", "--target", several, "--layers", "all", "--task", "multilabel"]
+    message = fails([*arguments, "--out", str(tmp_path / "run"), "--quiet"], capsys)
+    assert "--layers all" in message
+    assert "one label per sample" in message
+
+
+def test_unwritable_folder_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs the tests may write there
+    arguments = ["measure", "--source", "vit", "--target", "no such file", "--out", str(tmp_path / "locked" / "run")]
+    assert "not writable" in fails(arguments, capsys)
+
+
+def test_out_below_a_file_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    arguments = ["measure", "--source", "vit", "--target", "no such file", "--out", str(tmp_path / "file" / "run")]
+    assert "is a file" in fails(arguments, capsys)
 
 
 def test_hub_source_without_network_or_cache_answers_within_five_seconds(

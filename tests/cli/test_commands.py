@@ -95,6 +95,18 @@ def test_table_names_source_target_embedder_and_families(tmp_path: Path, capsys:
         assert words in text
 
 
+def test_layers_are_measured_and_a_finished_run_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--layers", "all", "--discrepancy", "kl", "--permutations", "0", "--json"]
+    text = measure(tmp_path / "run", capsys, *options)
+    layers = json.loads(text)["layers"]
+    assert list(layers) == [f"blocks.{k}" for k in range(len(layers))]
+    assert len(layers) > 1
+    assert all([row["label_map"] for row in rows] == ["linear", "ceiling"] for rows in layers.values())
+    assert measure(tmp_path / "run", capsys, *options, "--resume") == text
+    some = measure(tmp_path / "two", capsys, "--layers", "blocks.0, blocks.[12]", *options[2:])
+    assert list(json.loads(some)["layers"]) == ["blocks.0", "blocks.1", "blocks.2"]
+
+
 def test_groups_are_used_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(2)
     y = np.arange(120) % 3
