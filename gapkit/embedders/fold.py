@@ -52,7 +52,7 @@ class Fold(FixedEmbedder):
         way = "nearest" if rows <= height and columns <= width else "antialiased"
         return (
             f"{self.name}: {self.values.words}; folded to {rows}x{columns}; {low:g} to {high:g} becomes 0 to 1; "
-            f"{way} to {height}x{width}; {self.frame.words(1)}; statistics of {self.statistics_from}"
+            f"{way} to {height}x{width}{self.frame.words(1)}; statistics of {self.statistics_from}"
         )
 
     def __call__(self, x: Array) -> Tensor:

@@ -51,13 +51,14 @@ class Frame:
         return (pictures - mean).div_(std)
 
     def words(self, channels: int) -> str:
-        """What ``normalise`` does to pictures with so many channels."""
+        """What ``normalise`` does to pictures with so many channels, after a semicolon; empty where it does nothing."""
         steps = [channel_words(channels, self.channels)]
         if self.mean:
             steps.append(f"source mean {_numbers(self.mean)}")
         if self.std:
             steps.append(f"source std {_numbers(self.std)}")
-        return ", ".join(step for step in steps if step)
+        done = ", ".join(step for step in steps if step)
+        return f"; {done}" if done else ""
 
 
 def _numbers(values: tuple[float, ...]) -> str:

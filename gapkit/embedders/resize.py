@@ -76,7 +76,7 @@ class Resize(FixedEmbedder):
         colours = 3 if self.layout.channels == 4 else self.layout.channels
         alpha = "; alpha composited over white" if self.layout.channels == 4 else ""
         scale = f"{self.low:.3g} to {self.high:.3g} becomes 0 to 1"
-        steps = f"{self.layout}{alpha}; {scale}; {self._size_words()}; {self.frame.words(colours)}"
+        steps = f"{self.layout}{alpha}; {scale}; {self._size_words()}{self.frame.words(colours)}"
         return f"resize: {steps}; statistics of {self.statistics_from}"
 
     def _size_words(self) -> str:

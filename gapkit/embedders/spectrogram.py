@@ -99,7 +99,7 @@ class Spectrogram(FixedEmbedder):
             f"spectrogram: log-mel, {sizes.bands} Slaney bands to {sizes.sample_rate / 2:g} Hz, Hann window of "
             f"{sizes.window} samples every {sizes.hop}; {mixed}train RMS {self.scale:.3g}, floor {FLOOR_DECIBELS:g} "
             f"dB; standardised per band (mean {spread_words(self.mean)} dB, std {stds} dB), -{CLIP:g} to {CLIP:g} "
-            f"becomes 0 to 1; bilinear to {height}x{width}; {self.frame.words(colours)}; "
+            f"becomes 0 to 1; bilinear to {height}x{width}{self.frame.words(colours)}; "
             f"statistics of {self.statistics_from}"
         )
 

@@ -165,3 +165,11 @@ def test_integers_of_other_dtypes_use_their_train_range(make_target: MakeTarget,
     )
     assert -1000 <= embedder.low < -980
     assert 2980 < embedder.high <= 3000
+
+
+def test_the_description_has_no_empty_clause() -> None:
+    target = Target(np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8), np.arange(12) % 2)
+    plain = embedder_for(target, InputSpec(kind="image", shape=(1, 8, 8)))
+    assert "size kept; statistics of" in plain.description
+    scaled = embedder_for(target, InputSpec(kind="image", shape=(3, 8, 8), mean=(0.5,) * 3))
+    assert "size kept; grey to RGB, source mean 0.5; statistics of" in scaled.description
