@@ -19,7 +19,7 @@ def measure(
     source: common.SourceName,
     target: common.TargetName,
     out: common.Out = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that --out holds.")] = False,
+    overwrite: common.Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the same run in --out.")] = False,
     split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
     max_samples: Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")] = "10000",

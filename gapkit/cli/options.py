@@ -32,6 +32,7 @@ Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoi
 Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
 DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jensen_shannon, several, or all."
 LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gapkit.arrays import Array
 from gapkit.data.describe import Description, describe
 from gapkit.data.load import ReadOptions, load_target
 from gapkit.errors import GapkitError
+from gapkit.pipeline.pictures import target_pictures
 from gapkit.types import InputSpec, Target
 
 IMAGE_INPUT = InputSpec(kind="image", shape=(3, 32, 32), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -24,12 +26,14 @@ class Inspection:
         embedder: name of the embedder that an image source gets; None where there is none for this target.
         reason: why that one, or why none.
         doing: what the fitted embedder does, in words.
+        pictures: the first samples of each class, as images or as an image source would see them; empty for text.
     """
 
     description: Description
     embedder: str | None
     reason: str
     doing: str
+    pictures: dict[str, tuple[Array, ...]] = field(default_factory=dict[str, tuple[Array, ...]], repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The description with the embedder, for JSON."""
@@ -41,6 +45,18 @@ class Inspection:
         from gapkit.reports.text import inspection_table
 
         return inspection_table(self.to_dict())
+
+    def plot(self) -> Any:
+        """A matplotlib figure: the first samples of each class; None where there is nothing to see."""
+        from gapkit.reports.plots import picture_grid
+
+        return picture_grid(self.pictures, self.description.name) if self.pictures else None
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``inspection.json`` and ``figures/`` into ``folder`` and return it."""
+        from gapkit.reports.folder import write_inspection
+
+        return write_inspection(self.to_dict(), self.plot(), Path(folder))
 
 
 def inspect(target: Target | str | Path, reading: ReadOptions | None = None) -> Inspection:
@@ -60,7 +76,14 @@ def inspect(target: Target | str | Path, reading: ReadOptions | None = None) -> 
     description = describe(target)
     try:
         choice = choose(target, IMAGE_INPUT, None)
-        doing = fit(choice, target, IMAGE_INPUT, None).description
+        embedder = fit(choice, target, IMAGE_INPUT, None)
     except GapkitError as error:
         return Inspection(description=description, embedder=None, reason=str(error), doing="")
-    return Inspection(description=description, embedder=choice.name, reason=choice.reason, doing=doing)
+    pictures = target_pictures(target, embedder, IMAGE_INPUT)
+    return Inspection(
+        description=description,
+        embedder=choice.name,
+        reason=choice.reason,
+        doing=embedder.description,
+        pictures=pictures.target or pictures.seen,
+    )

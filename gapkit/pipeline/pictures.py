@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,22 +31,27 @@ def example_pictures(source: Source, target: Target, embedder: Embedder) -> Pict
     """
     if source.input.kind != "image" or embedder.space != "input" or target.y.ndim != 1:
         return None
-    chosen = class_examples(target)
-    surrogate = source.surrogate
+    found, surrogate = target_pictures(target, embedder, source.input), source.surrogate
+    if surrogate is None:
+        return found
+    known = {name: raw_pictures(surrogate, rows) for name, rows in class_examples(surrogate, most=None).items()}
+    return replace(found, source=known)
+
+
+def target_pictures(target: Target, embedder: Embedder, input: InputSpec) -> Pictures:
+    """The first samples of each class, as they are where they are images, and as an image source sees them."""
+    chosen, images = class_examples(target), embedder.name == "resize"
     return Pictures(
-        target={} if embedder.name != "resize" else {name: raw_pictures(target, rows) for name, rows in chosen.items()},
-        seen={name: seen_pictures(embedder(target.x[rows]), source.input) for name, rows in chosen.items()},
-        source=(
-            {}
-            if surrogate is None
-            else {name: raw_pictures(surrogate, rows) for name, rows in class_examples(surrogate, most=None).items()}
-        ),
+        target={name: raw_pictures(target, rows) for name, rows in chosen.items()} if images else {},
+        seen={name: seen_pictures(embedder(target.x[rows]), input) for name, rows in chosen.items()},
     )
 
 
 def class_examples(target: Target, *, most: int | None = MOST_CLASSES) -> dict[str, Indices]:
-    """Positions of the first samples of each of the first classes that have any."""
+    """Positions of the first samples of each of the first classes that have any; without classes, of all."""
     names = target.class_names or ()
+    if target.y.ndim != 1 or not names:
+        return {"samples": np.arange(min(EXAMPLES, len(target)), dtype=np.int64)}
     codes = np.unique(target.y).tolist()[:most]
     return {names[int(code)]: np.flatnonzero(target.y == code)[:EXAMPLES] for code in codes}
 
