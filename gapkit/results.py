@@ -203,8 +203,14 @@ class GapResult:
 
         return plot_misalignment(self)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the reading, the figure and the tables."""
+        from gapkit.reports.html import gap_fragment
+
+        return gap_fragment(self)
+
     def save(self, folder: str | Path) -> Path:
-        """Write ``result.json`` and ``figures/`` into ``folder`` and return it."""
+        """Write ``figures/``, ``report.html`` and ``result.json`` into ``folder`` and return it."""
         from gapkit.reports.folder import write_run
 
         return write_run(self, Path(folder))

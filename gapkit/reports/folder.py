@@ -1,4 +1,4 @@
-"""The run folder: ``result.json`` and ``figures/``, written so that nothing half-written is ever read."""
+"""The run folder: figures, report and ``result.json``, written so that nothing half-written is ever read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from gapkit.errors import StorageError
-from gapkit.reports.plots import figure_bytes, plot_misalignment
 from gapkit.results import GapResult
 
 RESULT = "result.json"
+REPORT = "report.html"
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> Path:
@@ -35,11 +35,25 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> Path:
 
 
 def write_run(result: GapResult, folder: Path) -> Path:
-    """Write the figures, then ``result.json``: where that is, the run is whole."""
+    """Write the figures, the report, then ``result.json``: where that is, the run is whole.
+
+    The same result gives the same bytes.
+    """
+    from gapkit.reports.charts import CHARTS
+    from gapkit.reports.html import gap_page
+    from gapkit.reports.plots import figure_bytes
+
     make_folder(folder / "figures")
-    figure = plot_misalignment(result)
-    for kind in ("png", "svg"):
-        write_atomically(folder / "figures" / f"misalignment.{kind}", figure_bytes(figure, kind))
+    drawn: dict[str, bytes] = {}
+    for chart in CHARTS:
+        figure = chart.draw(result)
+        if figure is None:
+            continue
+        for kind in ("png", "svg"):
+            drawn[f"{chart.name}.{kind}"] = content = figure_bytes(figure, kind)
+            write_atomically(folder / "figures" / f"{chart.name}.{kind}", content)
+    inline = {name.removesuffix(".svg"): content for name, content in drawn.items() if name.endswith(".svg")}
+    write_atomically(folder / REPORT, gap_page(result, inline).encode())
     write_atomically(folder / RESULT, result.to_json().encode())
     return folder
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gapkit.estimates import Misalignment
+from gapkit.reports.reading import read_gap, span
 from gapkit.results import GapResult
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def gap_table(result: GapResult) -> str:
         lines += [row_line(row) for row in result.misalignment if row.discrepancy == discrepancy]
     lines += part_lines(result)
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
+    for sentence in read_gap(result):
+        lines += paragraph("reading", sentence)
     for note in result.notes:
         lines += paragraph("note", note)
     return "\n".join(lines)
@@ -82,21 +85,6 @@ def row_line(row: Misalignment) -> str:
     status = "" if row.status == "ok" else f"  {row.status}: {row.reason}"
     numbers = f"{row.normalised:<44.2f}{span(row.interval):<16}{p:<7}{row.value:<11.3f}{in_sample:<11}{excess}"
     return f"  {row.label_map:<{FAMILY_WIDTH}}{numbers}{status}".rstrip()
-
-
-def span(interval: tuple[float, float] | None) -> str:
-    """An interval as text.
-
-    Example:
-        >>> span((0.1234, 0.5))
-        '0.12 - 0.50'
-        >>> span((-0.1, 0.05))
-        '-0.10 to 0.05'
-    """
-    if interval is None:
-        return ""
-    joint = "-" if interval[0] >= 0 else "to"
-    return f"{interval[0]:.2f} {joint} {interval[1]:.2f}"
 
 
 def part_lines(result: GapResult) -> list[str]:
