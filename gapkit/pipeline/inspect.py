@@ -50,13 +50,13 @@ class Inspection:
         """A matplotlib figure: the first samples of each class; None where there is nothing to see."""
         from gapkit.reports.plots import picture_grid
 
-        return picture_grid(self.pictures, self.description.name) if self.pictures else None
+        return picture_grid(self.pictures, self.description.name)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``inspection.json`` and ``figures/`` into ``folder`` and return it."""
-        from gapkit.reports.folder import write_inspection
+        from gapkit.reports.inspection import write_inspection
 
-        return write_inspection(self.to_dict(), self.plot(), Path(folder))
+        return write_inspection(self.to_dict(), self.pictures, Path(folder))
 
 
 def inspect(target: Target | str | Path, reading: ReadOptions | None = None) -> Inspection:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gapkit as gk
 from gapkit.arrays import seeded_torch
@@ -159,6 +160,32 @@ def test_inspect_says_what_was_understood(tmp_path: Path, capsys: pytest.Capture
         assert words in text
     content = json.loads(output(["inspect", str(tmp_path / "d.npz"), "--json"], capsys))
     assert content["embedder"]["name"] == "spectrogram"
+
+
+def test_inspect_keeps_a_picture_of_the_first_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(["inspect", "sample:digits", "--out", str(tmp_path / "seen"), "--json"], capsys)
+    assert json.loads(text) == json.loads((tmp_path / "seen" / "inspection.json").read_text(encoding="utf-8"))
+    with Image.open(tmp_path / "seen" / "figures" / "samples.png") as picture:
+        grey = np.asarray(picture.convert("L"), dtype=float)
+    assert min(grey.shape) > 300
+    assert grey.std() > 20
+    with pytest.raises(SystemExit) as stop:
+        run(["inspect", "sample:digits", "--out", str(tmp_path / "seen")])
+    assert stop.value.code == 2
+    assert "not empty" in capsys.readouterr().err
+    output(["inspect", "sample:digits", "--out", str(tmp_path / "seen"), "--overwrite"], capsys)
+
+
+def test_inspect_of_text_and_numbers_has_what_there_is_to_see(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "text.npz", x=np.array([f"text {i}" for i in range(10)]), y=np.arange(10) % 2)
+    output(["inspect", str(tmp_path / "text.npz"), "--out", str(tmp_path / "a")], capsys)
+    assert [path.name for path in sorted((tmp_path / "a").rglob("*"))] == ["figures", "inspection.json"]
+    x = np.random.default_rng(2).normal(size=(40, 30))
+    np.savez(tmp_path / "numbers.npz", x=x, y=x[:, 0])
+    output(["inspect", str(tmp_path / "numbers.npz"), "--task", "regression", "--out", str(tmp_path / "b")], capsys)
+    assert (tmp_path / "b" / "figures" / "samples.png").is_file()
 
 
 def test_sources_lists_the_bundled_one_and_short_names(capsys: pytest.CaptureFixture[str]) -> None:
