@@ -3,6 +3,7 @@
     python examples/refresh_readme.py DATA
 
 A block ``<!-- output of: COMMAND -->`` is followed by what COMMAND prints; ``DATA`` in a command is the folder given.
+A line ``<!-- figure of: COMMAND: FILE -->`` says that the next picture is FILE in the run folder of COMMAND.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"(<!-- output of: (?P<command>.+?) -->\n)(?P<shown>.*?)(<!-- end -->)", re.DOTALL)
+FIGURE = re.compile(r"<!-- figure of: (?P<command>.+?): (?P<file>\S+) -->\s*!\[[^\]]*\]\((?P<picture>\S+)\)")
 REPORT_LINE = re.compile(r"^report .*\n", re.MULTILINE)
 
 
@@ -28,6 +30,13 @@ def printed(command: str, data: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(arguments, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603
     return REPORT_LINE.sub("", done.stdout)
+
+
+def drawn(command: str, file: str) -> bytes:
+    """A file in the run folder of a command."""
+    with tempfile.TemporaryDirectory() as folder:
+        printed(f"{command} --out {folder}/run --quiet", "")
+        return (Path(folder) / "run" / file).read_bytes()
 
 
 def block(output: str) -> str:
@@ -44,6 +53,8 @@ def main() -> None:
         return f"{match[1]}\n{block(printed(match['command'], data))}\n{match[4]}"
 
     README.write_text(BLOCK.sub(fresh, text), encoding="utf-8")
+    for figure in FIGURE.finditer(text):
+        (README.parent / figure["picture"]).write_bytes(drawn(figure["command"], figure["file"]))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,15 @@ def test_outputs_on_bundled_samples_are_what_is_printed_now(refresh: ModuleType)
         assert [float(number) for number in NUMBER.findall(now)] == pytest.approx(shown, abs=TOLERANCE)
 
 
+def test_the_figure_is_what_its_command_draws_now(refresh: ModuleType) -> None:
+    (figure,) = refresh.FIGURE.finditer(README)
+    shown = (ROOT / figure["picture"]).read_bytes()
+    now = refresh.drawn(figure["command"], figure["file"])
+    # The same marks; where they are may differ by rounding on another processor.
+    assert re.findall(rb"<(\w+)", now) == re.findall(rb"<(\w+)", shown)
+    assert shown.startswith(b"<?xml")
+
+
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
 def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
