@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
-from gapkit.estimates import ClassGap, Misalignment
+from gapkit.estimates import ClassGap, Misalignment, Null
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.classes import class_gaps
 from gapkit.gap.discrepancy import find_discrepancy
@@ -114,14 +115,20 @@ def fit_and_score(
     problem = prepare(canonical.inputs, ordered, seed=options.seed)
     # Nearest neighbours are a member of the ceiling and the ceiling's null statistic: one pass serves both.
     shared = find_neighbourhood(problem) if "ceiling" in options.families and "knn" in options.ceiling else None
-    fits = fit_families(problem, options, progress, shared)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # The null needs no map, so that it can run beside the fits: a second core halves the wait for it.
+        tests = beside.submit(_null_tests, problem, ordered, options, shared)
+        fits = fit_families(problem, options, progress, shared)
+        progress("permutations", 0, 1)
+        nulls = tests.result()
+        progress("permutations", 1, 1)
     scoring = make_scoring(problem, options, _partial_reason(ordered, inputs))
     scores = score_families(scoring, fits, options.discrepancies)
     defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
     held_out = {name: fit.held_out for name, fit in defined.items()}
     values, home = problem.values, canonical.order[problem.order]
     result = MisalignmentResult(
-        rows=_with_nulls(scores.rows, problem, ordered, options, progress, shared),
+        rows=tuple(_with_null(row, nulls) for row in scores.rows),
         decomposition=scores.decomposition,
         r_squared={} if values is None else r_squared(scoring, problem.parts, values, held_out),
         label_maps={
@@ -147,9 +154,9 @@ def _classes(
     """The misalignment of each scored class, in the order of the given codes."""
     given = inputs.class_names or [str(code) for code in range(inputs.n_classes)]
     codes = canonical.target_classes
-    place = {given[int(code)]: int(code) for code in codes}
     found = class_gaps(scoring, held_out, [given[int(code)] for code in codes])
-    return tuple(sorted(found, key=lambda one: place[one.name]))
+    order: list[int] = np.argsort(codes[np.unique(scoring.labels[scoring.scored])]).tolist()
+    return tuple(found[k] for k in order[: len(found)])
 
 
 def _layers(
@@ -167,20 +174,18 @@ def _layers(
     return layer_rows(measured, channel.channels, layers, scoring, options, progress)
 
 
-def _with_nulls(
-    rows: tuple[Misalignment, ...],
-    problem: Problem,
-    folds: Folds,
-    options: GapOptions,
-    progress: Progress,
-    neighbourhood: Neighbourhood | None,
-) -> tuple[Misalignment, ...]:
-    """Rows with their permutation tests; undefined rows have none."""
-    defined = list(dict.fromkeys(row.label_map for row in rows if row.status != "undefined"))
-    if options.permutations == 0 or not defined:
-        return rows
-    progress("permutations", 0, 1)
-    tests = null_tests(
+def _with_null(row: Misalignment, tests: Mapping[tuple[str, str], Null]) -> Misalignment:
+    """A row with its permutation test; an undefined row has none."""
+    return row if row.status == "undefined" else replace(row, null=tests.get((row.label_map, row.discrepancy)))
+
+
+def _null_tests(
+    problem: Problem, folds: Folds, options: GapOptions, neighbourhood: Neighbourhood | None
+) -> dict[tuple[str, str], Null]:
+    """The permutation test of each family under each discrepancy."""
+    if options.permutations == 0:
+        return {}
+    return null_tests(
         NullInputs(
             log_p=problem.samples.log_p,
             features=problem.features,
@@ -190,13 +195,11 @@ def _with_nulls(
             groups=problem.groups,
             neighbourhood=neighbourhood,
         ),
-        families=defined,
+        families=options.families,
         discrepancies=[find_discrepancy(name) for name in options.discrepancies],
         permutations=options.permutations,
         seed=options.seed,
     )
-    progress("permutations", 1, 1)
-    return tuple(replace(row, null=tests.get((row.label_map, row.discrepancy))) for row in rows)
 
 
 def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:
