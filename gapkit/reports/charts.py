@@ -84,9 +84,9 @@ CHARTS = (
         title="Misalignment",
         caption=(
             "Left: what is still wrong after the best translation of each family, from strict to free, as a share of "
-            "what the class prior gets wrong; bars are 95 % intervals. Right: a cheap statistic of the permutation "
-            "test. Where the marker is left of the bar, which holds 95 % of the permutations (tick: their mean), the "
-            "source knows something; this does not say how much."
+            "what the class prior gets wrong; bars are 95 % intervals. Right, where it was made: a cheap statistic of "
+            "the permutation test. Where the marker is left of the bar, which holds 95 % of the permutations (tick: "
+            "their mean), there is evidence that the source knows something; this does not say how much."
         ),
         draw=plots.plot_misalignment,
         describe=describe_misalignment,

@@ -17,8 +17,6 @@ ALMOST_NOTHING, LITTLE, MOST, NEARLY_ALL = 0.05, 0.25, 0.5, 0.9
 LARGE_PART = 0.1
 """A part is large enough for advice where its interval is above this share of the class prior's misalignment."""
 SMALL_P = 0.05
-NOT_BELOW_1 = ("misleads", "open", "unread")
-"""Levels at which a normalised value of 1 or more cannot be ruled out."""
 
 Level = tuple[str, Callable[[float, float], bool], str]
 LEVELS: tuple[Level, ...] = (
@@ -109,6 +107,11 @@ def _entry(interval: Interval) -> Level:
     return next(entry for entry in LEVELS if entry[1](low, high))
 
 
+def _reaches_prior(interval: Interval) -> bool:
+    """Whether a normalised value of 1 or more cannot be ruled out."""
+    return interval[1] >= 1
+
+
 def percent(share: float) -> str:
     """A share in whole percent, small ones with one decimal.
 
@@ -155,20 +158,20 @@ def _read_families(result: GapResult, rows: dict[str, Misalignment]) -> list[str
         if step is not None and part is not None and part.interval is not None:
             if family == "ceiling" and part.interval[0] <= 0:
                 continue  # it repeats what the linear head says
-            added = _addition(name, step, part.interval, level(row.interval))
+            added = _addition(name, step, part.interval, row.interval)
         said.append(f"{sentence}{added}.")
     return said
 
 
 def _sentence(result: GapResult, family: str, row: Misalignment, interval: Interval) -> str:
     """What a family recovers, in words and numbers; where that may be nothing, its normalised value."""
-    name, _, words = _entry(interval)
+    _, _, words = _entry(interval)
     subject, ending = SUBJECTS[family]
     what = _what(result, row.discrepancy)
-    if name in NOT_BELOW_1:
+    if _reaches_prior(interval):
         ends = f"{interval[0]:.2f} - {interval[1]:.2f}"
         numbers = f"{family}: normalised misalignment {row.normalised:.2f}, 95 % interval {ends}"
-        numbers += ", which contains 1, the class prior's" if name == "open" else ""
+        numbers += ", which contains 1, the class prior's" if interval[0] < 1 else ""
     else:
         amount = percent(1 - (row.normalised or 0.0))
         share = "" if "{what}" in words else f" of {what}"
@@ -181,14 +184,14 @@ def _what(result: GapResult, discrepancy: str) -> str:
     if discrepancy != "kl" or result.provenance.options.get("target_conditional") == "probe":
         return f"what the class prior loses ({'KL' if discrepancy == 'kl' else discrepancy.replace('_', ' ')})"
     if result.target.task == "multilabel":
-        return "a label's entropy, as a mean over labels"
+        return "the labels' entropy (mean over labels)"
     return "the entropy of the bins" if result.target.task == "regression" else "the label entropy"
 
 
-def _addition(name: str, step: Step, interval: Interval, reached: str) -> str:
-    """What a part adds to the stricter family, by its own interval and the level that is reached with it."""
+def _addition(name: str, step: Step, interval: Interval, reached: Interval) -> str:
+    """What a part adds to the stricter family, by its own interval and that of the value that is reached with it."""
     numbers = f"{name} {span(interval)}"
-    if interval[0] > 0 and reached in NOT_BELOW_1:
+    if interval[0] > 0 and _reaches_prior(reached):
         return f", and loses less than the stricter reading ({numbers}), but shows no knowledge"
     if interval[0] > 0:
         advice = f": {step.advice}" if interval[0] > LARGE_PART else ""
@@ -220,7 +223,10 @@ def _read_tests(result: GapResult, rows: dict[str, Misalignment]) -> list[str]:
     least, permutations = min(tests.values())
     said = f"smallest p = {least:.3f} of {len(tests)} permutation test{'s' if len(tests) > 1 else ''}"
     if least * len(tests) <= SMALL_P:
-        return [f"There is evidence that the source knows something about these labels ({said}).", *_unused(rows)]
+        return [
+            f"There is evidence that the source knows something about these labels ({said}).",
+            *_unused(rows, len(tests)),
+        ]
     if len(tests) > SMALL_P * (1 + permutations):
         return [f"{permutations} permutations are too few to tell whether the source knows anything ({said})."]
     if least <= SMALL_P:
@@ -231,21 +237,16 @@ def _read_tests(result: GapResult, rows: dict[str, Misalignment]) -> list[str]:
     ]
 
 
-def _unused(rows: dict[str, Misalignment]) -> list[str]:
+def _unused(rows: dict[str, Misalignment], n_tests: int) -> list[str]:
     """Families whose test finds something that their value does not show."""
     names = [
         family
         for family, row in rows.items()
-        if row.interval and level(row.interval) in NOT_BELOW_1 and row.null and row.null.p == _least(row.null.r)
+        if row.interval and _reaches_prior(row.interval) and row.null and (row.null.p or 1.0) * n_tests <= SMALL_P
     ]
     if not names:
         return []
     return [f"It is something that {' and '.join(names)} cannot use on so few samples."]
-
-
-def _least(permutations: int) -> float:
-    """The smallest p that so many permutations can give."""
-    return 1 / (1 + permutations)
 
 
 def _read_label_tests(result: GapResult) -> list[str]:

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from gapkit.estimates import ClassGap
 from gapkit.reports.plots.lettering import shorten
-from gapkit.reports.plots.style import INK, MUTED, in_house_style, marker_style, new_figure, tidy
+from gapkit.reports.plots.style import INK, MUTED, entitle, in_house_style, marker_style, new_figure, tidy
 from gapkit.results import GapResult
 
 MOST = 30
 FEW = 12
-LINE_HEIGHTS, MARGIN = (0.105, 0.07), 0.12
+LINE_HEIGHTS, MARGIN = (0.105, 0.06), 0.11
 """Inches of a family within the row of its class, of few or many classes, and between rows."""
 
 
@@ -36,13 +36,13 @@ def plot_classes(result: GapResult) -> Figure | None:
         shift = line / row * (position - (len(families) - 1) / 2)
         _draw_family(axes, shown, family, position, shift)
     axes.plot([], [], color=MUTED, linestyle=(0, (1, 1)), linewidth=2, label="class prior")
-    axes.set_yticks(range(len(shown)), [f"{shorten(one.name)}  ({one.n})" for one in shown])
+    axes.set_yticks(range(len(shown)), [f"{shorten(one.name, 18)}  ({one.n})" for one in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel("mean KL in nats with 95 % interval (0: none)")
+    axes.set_xlabel("mean KL (nats), 95 % interval")
     left = len(result.classes) - len(shown)
-    others = f"\nthe {len(shown)} that lose the most; {left} others are not shown" if left else ""
-    axes.set_title(f"Misalignment by class (scored samples){others}")
+    others = f"\n{len(shown)} that lose the most; {left} others are not shown" if left else ""
+    entitle(figure, f"Misalignment by class (scored samples){others}")
     tidy(axes)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure

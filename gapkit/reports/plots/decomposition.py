@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 
 from gapkit.estimates import Estimate
 from gapkit.reports.plots.lettering import wrapped
-from gapkit.reports.plots.style import FILL, INK, MUTED, PART_INKS, SMALL, draw_prior, in_house_style, new_figure, tidy
+from gapkit.reports.plots.style import (
+    FILL,
+    INK,
+    MUTED,
+    PART_INKS,
+    SMALL,
+    draw_prior,
+    entitle,
+    in_house_style,
+    new_figure,
+    tidy,
+)
 from gapkit.reports.reading import span
 from gapkit.results import GapResult
 
@@ -36,7 +47,7 @@ BESIDE: dict[str, Any] = {
     "color": INK,
 }
 HEIGHT = 0.5
-REASON_WIDTH = 52
+REASON_WIDTH = 44
 
 
 @in_house_style
@@ -57,8 +68,8 @@ def plot_decomposition(result: GapResult) -> Figure | None:
     axes.set_yticks(range(1 + len(result.decomposition)), [first, *(ROW_NAMES[name] for name in result.decomposition)])
     axes.set_ylim(len(result.decomposition) + 0.5, -0.95)
     axes.set_xlim(min(0.0, axes.get_xlim()[0]), max(1.05, axes.get_xlim()[1]))
-    axes.set_xlabel("normalised KL (0: the source already holds the knowledge)")
-    axes.set_title(f"What the {first}'s misalignment is made of")
+    axes.set_xlabel("normalised KL (0: the source holds the knowledge)")
+    entitle(figure, f"What the {first}'s misalignment is made of")
     tidy(axes)
     return figure
 

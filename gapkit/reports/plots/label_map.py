@@ -17,11 +17,11 @@ from gapkit.reports.plots.lettering import shorten
 from gapkit.reports.plots.style import ACCENT, INK, PAPER, SMALL, in_house_style, new_figure
 from gapkit.results import GapResult
 
-MOST_SOURCES, MOST_TARGETS, MOST_NUMBERS = 30, 30, 12
+MOST_SOURCES, MOST_TARGETS, MOST_NUMBERS = 30, 24, 12
 LETTERS_ABOVE = 40
 DARK = 0.45
 """Share of the shades from which white is read better than ink."""
-SHADES = LinearSegmentedColormap.from_list("mass", [PAPER, "#9dbfdf", "#3d6a99", INK])
+SHADES = (PAPER, "#9dbfdf", "#3d6a99", INK)
 Line = Mapping[str, Any]
 
 
@@ -54,7 +54,13 @@ def plot_label_map(result: GapResult) -> Figure | None:
     figure = new_figure(2.0 + 0.9 * _is_steep(matrix) + 0.27 * max(4, rows))
     axes = figure.subplots()
     norm = PowerNorm(0.5, vmin=0.0, vmax=float(matrix.mass.max()))
-    mesh = axes.pcolormesh(matrix.mass, cmap=SHADES, norm=norm, edgecolors="#eef1f4", linewidth=0.5)
+    mesh = axes.pcolormesh(
+        matrix.mass,
+        cmap=LinearSegmentedColormap.from_list("mass", list(SHADES)),
+        norm=norm,
+        edgecolors="#eef1f4",
+        linewidth=0.5,
+    )
     if columns <= MOST_NUMBERS:
         _write_masses(axes, matrix.mass, norm)
     for row, column in matrix.matches:
@@ -142,10 +148,12 @@ def _is_steep(matrix: Matrix) -> bool:
 def _name_axes(axes: Axes, matrix: Matrix) -> None:
     """Source classes beside the rows, target classes above the columns."""
     rows, columns = matrix.mass.shape
-    axes.set_yticks(np.arange(rows) + 0.5, [shorten(name, 26) for name in matrix.sources], fontsize=SMALL)
+    axes.set_yticks(np.arange(rows) + 0.5, [shorten(name, 22) for name in matrix.sources], fontsize=SMALL)
     names = [shorten(name, 16) for name in matrix.targets]
-    turned: dict[str, Any] = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"} if _is_steep(matrix) else {}
-    axes.set_xticks(np.arange(columns) + 0.5, names, fontsize=SMALL, **turned)
+    many = columns > MOST_NUMBERS
+    slanted = {"rotation": 90 if many else 60, "ha": "left", "va": "center" if many else "bottom"}
+    turned: dict[str, Any] = slanted | {"rotation_mode": "anchor"} if _is_steep(matrix) else {}
+    axes.set_xticks(np.arange(columns) + 0.5, names, fontsize=9 if many else SMALL, **turned)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     more = f" ({matrix.left_out} more have less mass)" if matrix.left_out else ""

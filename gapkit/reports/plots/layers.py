@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from gapkit.estimates import Misalignment
 from gapkit.reports.plots.lettering import shorten
-from gapkit.reports.plots.style import FILL, INK, MUTED, SMALL, in_house_style, marker_style, new_figure, tidy
+from gapkit.reports.plots.style import FILL, INK, MUTED, SMALL, entitle, in_house_style, marker_style, new_figure, tidy
 from gapkit.reports.text import DISCREPANCY_TITLES
 from gapkit.results import GapResult
 
 MOST_LABELS, FEW = 18, 5
-HATCHES = ("", "....")
+HATCHES = ("", "////")
 LINES = ("-", "--")
 
 
@@ -36,7 +36,7 @@ def plot_layers(result: GapResult) -> Figure | None:
     axes.set_ylim(0.0, max(1.1, axes.get_ylim()[1]))
     _label_layers(axes, list(result.layers))
     axes.set_ylabel(f"normalised misalignment ({DISCREPANCY_TITLES[discrepancy]})")
-    axes.set_title("What can be read off each layer, with 95 % intervals")
+    entitle(figure, "What can be read off each layer, with 95 % intervals")
     tidy(axes, grid="y")
     figure.legend(loc="outside lower center", ncols=len(families), frameon=False)
     return figure

@@ -13,10 +13,10 @@ from gapkit.reports.plots.style import MUTED, TEXT, in_house_style
 from gapkit.results import GapResult, Pictures
 
 MOST, EACH = 12, 2
-TARGET, ARROW, SOURCE, WORDS = 1.15, 2.52, 2.95, 4.42
+TARGET, ARROW, SOURCE, WORDS = 1.05, 2.29, 2.62, 3.88
 """Inches from the left edge to what a row holds."""
 TOP, BOTTOM = 0.78, 0.32
-LETTERS = 22
+LETTERS = 20
 
 
 @in_house_style

@@ -15,6 +15,7 @@ from gapkit.reports.plots.style import (
     MUTED,
     SMALL,
     draw_prior,
+    entitle,
     in_house_style,
     marker_style,
     new_figure,
@@ -23,7 +24,7 @@ from gapkit.reports.plots.style import (
 from gapkit.reports.text import DISCREPANCY_TITLES
 from gapkit.results import GapResult
 
-LINE_HEIGHT, MARGIN, REASON_WIDTH = 0.22, 0.28, 40
+LINE_HEIGHT, MARGIN, REASON_WIDTH = 0.22, 0.28, 38
 """Inches of a discrepancy within its row and between rows; letters of a reason in one line."""
 
 
@@ -54,7 +55,7 @@ def plot_misalignment(result: GapResult) -> Figure | None:
         _draw_tests(panels[1], places)
     else:
         panels[0].text(0.02, -0.75, "no permutation test", va="center", fontsize=SMALL, color=MUTED)
-    figure.suptitle(f"{shorten(result.source.name, 24)} on {shorten(result.target.name, 30)}", x=0.02, ha="left")
+    entitle(figure, f"{shorten(result.source.name, 20)} on {shorten(result.target.name, 28)}")
     figure.legend(loc="outside lower center", ncols=min(3, len(series)), frameon=False)
     return figure
 

@@ -12,7 +12,7 @@ from gapkit.reports.plots.lettering import on_two_lines, wrapped
 from gapkit.reports.plots.style import MUTED, RULE, SMALL, TEXT, WIDTH, in_house_style
 
 NAME_WIDTH, NAME_LETTERS, TOP, MARGIN = 1.25, 12, 0.5, 0.12
-SIDE, GAP = 0.62, 0.06
+SIDE, GAP = 0.55, 0.05
 """Inches of a picture and of what is between two."""
 MOST_ROWS = 30
 
@@ -56,7 +56,7 @@ def picture_grid(pictures: Mapping[str, Sequence[Array]], title: str) -> Figure 
     left = len(rows) - len(shown)
     fit = int((WIDTH - NAME_WIDTH - MARGIN) / (SIDE + GAP))
     sheet = blank_sheet(TOP + (SIDE + GAP) * len(shown) + (0.35 if left else MARGIN))
-    sheet.write(MARGIN, TOP / 2, wrapped(title, 60, 1), fontsize=TEXT)
+    sheet.write(MARGIN, TOP / 2, wrapped(title, 52, 1), fontsize=TEXT)
     for row, (name, own) in enumerate(shown.items()):
         y = TOP + (SIDE + GAP) * row
         sheet.write(MARGIN, y + SIDE / 2, on_two_lines(name, NAME_LETTERS))

@@ -21,12 +21,14 @@ PART_INKS = {"relabelling": "#dce8f4", "readout": "#9dbfdf", "nonlinear": "#3d6a
 """From light to dark, so that parts stay apart when printed grey; as in the README's drawing."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
 """Every second one is filled."""
-WIDTH, TEXT, SMALL = 6.8, 12, 10.5
-"""Inches and points: at the 360 pixels of a phone the small text still has 8 pixels."""
+WIDTH, TEXT, SMALL = 5.8, 12, 10.5
+"""Inches and points: at the 360 pixels of a phone the small text still has 9 pixels."""
 DOTS = 160
+SETTLED = 2
+"""Dots in an inch, and passes after which a layout moves no more."""
 STYLE: dict[str, Any] = {
     "font.size": TEXT,
-    "axes.titlesize": TEXT,
+    "figure.titlesize": TEXT,
     "axes.labelsize": TEXT,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": TEXT,
@@ -36,7 +38,6 @@ STYLE: dict[str, Any] = {
     "xtick.color": MUTED,
     "ytick.color": INK,
     "axes.edgecolor": MUTED,
-    "axes.titlelocation": "left",
     "hatch.color": MUTED,
     "hatch.linewidth": 0.8,
     "svg.fonttype": "path",
@@ -63,7 +64,14 @@ def in_house_style(draw: Drawing) -> Drawing:
 
 @in_house_style
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """The figure as a file of this kind ("png", "svg"), without the time of its making: always the same bytes."""
+    """The figure as a file of this kind ("png", "svg"), without the time of its making: always the same bytes.
+
+    Its layout is settled and fixed first, for one that is laid out again is moved a little each time.
+    """
+    if figure.get_layout_engine() is not None:
+        for _ in range(SETTLED):
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     buffer = BytesIO()
     no_date: dict[str, Any] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     figure.savefig(buffer, format=kind, dpi=DOTS, metadata=no_date.get(kind), facecolor=PAPER)
@@ -73,6 +81,11 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
 def new_figure(height: float, *, width: float = WIDTH) -> Figure:
     """An empty figure (inches) that makes room for its labels."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def entitle(figure: Figure, title: str) -> None:
+    """The title, at the left edge."""
+    figure.suptitle(title, x=0.02, ha="left")
 
 
 def tidy(axes: Axes, *, grid: str = "x") -> None:
