@@ -19,6 +19,8 @@ HEAD_ARRAYS = ("features", "logits")
 FAMILY_WIDTH = 18
 TITLE_WIDTH = 10
 LINE_WIDTH = 110
+BOUND = "\u00a0"
+"""A space at which no line is broken."""
 DISCREPANCY_TITLES = {
     "kl": "KL",
     "brier": "Brier",
@@ -45,7 +47,7 @@ def gap_table(result: GapResult) -> str:
     lines += part_lines(result)
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
     for sentence in read_gap(result):
-        lines += paragraph("reading", sentence)
+        lines += [line.replace(BOUND, " ") for line in paragraph("reading", _bind(sentence))]
     for note in result.notes:
         lines += paragraph("note", note)
     return "\n".join(lines)
@@ -57,6 +59,11 @@ def paragraph(title: str, text: str) -> list[str]:
     return textwrap.wrap(
         text, LINE_WIDTH, initial_indent=title.ljust(TITLE_WIDTH), subsequent_indent=beside, break_on_hyphens=False
     )
+
+
+def _bind(sentence: str) -> str:
+    """Intervals and percentages that stay on one line."""
+    return sentence.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
 
 
 def target_line(result: GapResult) -> str:

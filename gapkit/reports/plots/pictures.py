@@ -11,7 +11,7 @@ from gapkit.arrays import Array
 from gapkit.reports.plots.lettering import on_two_lines, wrapped
 from gapkit.reports.plots.style import MUTED, RULE, SMALL, TEXT, WIDTH, in_house_style
 
-NAME_WIDTH, NAME_LETTERS, TOP, MARGIN = 1.25, 12, 0.5, 0.12
+NAME_WIDTH, NAME_LETTERS, TOP, MARGIN = 1.6, 16, 0.5, 0.12
 SIDE, GAP = 0.55, 0.05
 """Inches of a picture and of what is between two."""
 MOST_ROWS = 30

@@ -41,6 +41,7 @@ STYLE: dict[str, Any] = {
     "hatch.color": MUTED,
     "hatch.linewidth": 0.8,
     "svg.fonttype": "path",
+    "text.hinting": "no_hinting",
     "svg.hashsalt": "gapkit",
     # Names come from files: a dollar sign in one is no formula.
     "text.parse_math": False,
@@ -68,14 +69,23 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
 
     Its layout is settled and fixed first, for one that is laid out again is moved a little each time.
     """
-    if figure.get_layout_engine() is not None:
-        for _ in range(SETTLED):
-            figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+    _settle(figure)
     buffer = BytesIO()
     no_date: dict[str, Any] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     figure.savefig(buffer, format=kind, dpi=DOTS, metadata=no_date.get(kind), facecolor=PAPER)
     return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out for the resolution of the files, for letters are not equally wide at all of them."""
+    if figure.get_layout_engine() is None:
+        return
+    own = figure.dpi
+    figure.set_dpi(DOTS)
+    for _ in range(SETTLED):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    figure.set_dpi(own)
 
 
 def new_figure(height: float, *, width: float = WIDTH) -> Figure:
