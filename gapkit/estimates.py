@@ -68,8 +68,9 @@ class Misalignment:
         interval: 95 % interval of ``normalised``.
         value_interval: 95 % interval of ``value``.
         in_sample: the optimum fitted and scored on all samples: in expectation a lower bound of D.
-        bounds: of D under KL, raw: from the lower end of the 95 % interval of ``in_sample`` to the upper end of
-            ``value_interval``. The in-sample optimum itself is below D only in expectation.
+        bounds: of D, raw, under the discrepancy that maps were fitted under (KL unless asked otherwise): from the lower
+            end of the 95 % interval of ``in_sample`` to the upper end of ``value_interval``. The in-sample optimum
+            itself is below D only in expectation.
         proper: whether, against one-hot labels, the expected loss is least at the true conditional.
         excess: ``value`` minus that of the ceiling, for KL and Brier, which contain the label noise.
         null: the permutation test; None where none was asked for.

@@ -12,8 +12,8 @@ from gapkit.arrays import Array, Features, Floats, Indices, PerSample, PerScored
 from gapkit.estimates import ClassGap, Misalignment, Null
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.classes import class_gaps
-from gapkit.gap.discrepancy import find_discrepancy
-from gapkit.gap.families import FamilyFit, fit_families, probe_conditional
+from gapkit.gap.discrepancy import KL, find_discrepancy
+from gapkit.gap.families import UNDER_KL, FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
 from gapkit.gap.label_maps.ceiling import find_neighbourhood
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
@@ -38,10 +38,11 @@ def measure_misalignment(
 ) -> MisalignmentResult:
     """``D = inf over label maps of d(P(mapped Y^s | X), P(Y^t | X))`` (Ma et al., ICML 2024) for each family.
 
-    Maps are fitted under KL and scored on different folds: stratified, seeded, and grouped where there are groups.
+    Maps are fitted (under KL unless ``fitted_under`` says otherwise) and scored on different folds: stratified, seeded,
+    and grouped where there are groups.
     Classes with fewer samples (or groups) than folds are never scored, and the rows are "partial". ``value`` is the
     mean discrepancy of the held-out samples, ``normalised`` divides it by that of the cross-fitted class prior,
-    ``in_sample`` is that of the map fitted under KL to all samples and scored on them. Intervals are for the fitted
+    ``in_sample`` is that of the map fitted to all samples and scored on them. Intervals are for the fitted
     maps, and all families share their resamples. Folds and everything random depend on what samples and classes hold,
     not on their order: permuting samples, source classes or target classes changes nothing but names.
 
@@ -132,13 +133,16 @@ def fit_and_score(
         decomposition=scores.decomposition,
         r_squared={} if values is None else r_squared(scoring, problem.parts, values, held_out),
         label_maps={
-            name: _rename(fit.refitted, canonical) for name, fit in defined.items() if fit.refitted is not None
+            name: replace(_rename(fit.refitted, canonical), fitted_under=options.fitted_under)
+            for name, fit in defined.items()
+            if fit.refitted is not None
         },
         n_scored=scoring.n,
         unscored=ordered.unscored,
         classes=_classes(inputs, canonical, scoring, held_out),
         layers=_layers(replace(problem, order=home), fits, layers or {}, scoring, options, progress),
-        notes=_notes(inputs, canonical, fits),
+        notes=(*_notes(inputs, canonical, fits), *fitted_under_notes(options)),
+        fitted_under=options.fitted_under,
     )
     own = home[scoring.scored]
     ratios = {
@@ -229,6 +233,7 @@ def make_scoring(problem: Problem, options: GapOptions, reason: str = "") -> Sco
         seed=options.seed,
         reason=reason,
         conditional=probe_conditional(problem) if probe else None,
+        fitted_under=options.fitted_under,
     )
 
 
@@ -278,4 +283,16 @@ def _notes(inputs: ConditionalInputs, canonical: Canonical, fits: dict[str, Fami
         if isinstance(fit, FamilyFit) and fit.members:
             won = ", ".join(f"{member} in {fit.members.count(member)}" for member in dict.fromkeys(fit.members))
             notes.append(f"{name}: the best on the inner split is {won} of {len(fit.members)} folds")
+    return tuple(notes)
+
+
+def fitted_under_notes(options: GapOptions) -> tuple[str, ...]:
+    """Which families were fitted under another discrepancy than KL, and which were not."""
+    if options.fitted_under == KL.name:
+        return ()
+    moved = [name for name in options.families if name not in UNDER_KL]
+    kept = [name for name in options.families if name in UNDER_KL]
+    notes = [f"{', '.join(moved)}: fitted under {options.fitted_under}"] if moved else []
+    if kept:
+        notes.append(f"{', '.join(kept)}: fitted under KL, from the channel fitted under KL")
     return tuple(notes)

@@ -9,19 +9,25 @@ from typing import Protocol
 import numpy as np
 
 from gapkit.arrays import Features, Floats, TargetProbabilities
+from gapkit.gap.discrepancy import KL
 from gapkit.gap.inputs import GapOptions, RefittedMap
 from gapkit.gap.label_maps import channel as channels
 from gapkit.gap.label_maps import channel_parts
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps import partition as partitions
+from gapkit.gap.label_maps import under_fits as readings
 from gapkit.gap.label_maps.ceiling import fit_ceiling
 from gapkit.gap.label_maps.linear import LinearFit, fit_linear
+from gapkit.gap.label_maps.under import Criterion, find_criterion
+from gapkit.gap.label_maps.under_channel_fits import channel_in_sample, refit_channels
 from gapkit.gap.problem import Problem
 from gapkit.gap.reading import read_channel, read_injection, read_partition
 from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress
 
 LETTER, PLAIN = "injection_strict", "linear_plain"
+UNDER_KL = ("linear", "ceiling", PLAIN)
+"""Always log-likelihood fits; they read the channel fitted under KL too."""
 
 
 class FittedMap(Protocol):
@@ -64,7 +70,7 @@ class StrictFits:
         partition: the optimum on all samples.
     """
 
-    injections: list[injections.Injection]
+    injections: list[injections.InjectionFit]
     partitions: list[partitions.PartitionFit]
     injection: injections.Injection
     partition: partitions.Partition
@@ -77,7 +83,7 @@ def fit_families(
 
     Args:
         problem: samples and parts.
-        options: families and members of the ceiling.
+        options: families, members of the ceiling, and what maps are fitted under.
         progress: told about each family.
         neighbourhood: candidates for nearest neighbours, where they are there already.
     """
@@ -86,12 +92,16 @@ def fit_families(
     strict = _fit_strict(problem, progress) if problem.n_target <= problem.n_source else None
     reason = f"{problem.n_target} target classes do not fit into {problem.n_source} source classes one to one"
     fits |= dict.fromkeys((LETTER, "injection", "partition"), reason)
-    if strict is not None:
-        fits |= _summarise_strict(problem, strict)
-        fits |= {LETTER: _to_the_letter(problem, strict)} if LETTER in wanted else {}
+    criterion = None if options.fitted_under == KL.name else find_criterion(options.fitted_under)
+    # What is fitted under another discrepancy starts from KL's fits, and linear and ceiling go on from KL's channel.
+    shown = strict if strict is None or criterion is None else _refit_strict(problem, strict, criterion, progress)
+    if shown is not None:
+        fits |= _summarise_strict(problem, shown)
+        fits |= {LETTER: _to_the_letter(problem, shown, criterion)} if LETTER in wanted else {}
     if wanted & {"channel", "linear", "ceiling"}:
         found = _fit_channels(problem, strict, progress)
-        fits["channel"] = _summarise_channels(problem, found, strict)
+        if "channel" in wanted:
+            fits["channel"] = _summarise_channels(problem, found, strict, shown, criterion)
         fits |= fit_readers(problem, found, options, progress, neighbourhood)
     if PLAIN in wanted:
         fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
@@ -129,7 +139,7 @@ def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
     whole = partitions.fit_in_sample(samples, parts[-1].prior, optimum)
     progress("partition", 1, 1)
     return StrictFits(
-        injections=[fit.injection for fit in found],
+        injections=found,
         partitions=made,
         injection=optimum,
         partition=whole,
@@ -139,8 +149,8 @@ def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
 def _summarise_strict(problem: Problem, fits: StrictFits) -> dict[str, FamilyFit | str]:
     """Injection and partition."""
     samples = problem.samples
-    *folds, whole = fits.injections
-    readings = [fit.partition for fit in fits.partitions]
+    *folds, whole = (fit.injection for fit in fits.injections)
+    made = [fit.partition for fit in fits.partitions]
     return {
         "injection": FamilyFit(
             held_out=_held_out(problem, folds),
@@ -149,19 +159,35 @@ def _summarise_strict(problem: Problem, fits: StrictFits) -> dict[str, FamilyFit
             refitted=read_injection(whole, folds),
         ),
         "partition": FamilyFit(
-            held_out=_held_out(problem, readings[:-1]),
-            maps=tuple(readings[:-1]),
+            held_out=_held_out(problem, made[:-1]),
+            maps=tuple(made[:-1]),
             in_sample=fits.partition.predict_log(samples.log_p),
-            refitted=read_partition(readings[-1], readings[:-1]),
+            refitted=read_partition(made[-1], made[:-1]),
         ),
     }
 
 
-def _to_the_letter(problem: Problem, fits: StrictFits) -> FamilyFit:
+def _refit_strict(problem: Problem, fits: StrictFits, criterion: Criterion, progress: Progress) -> StrictFits:
+    """Injection and partition under another discrepancy, from those under KL."""
+    samples, parts, prior = problem.samples, problem.parts, problem.parts[-1].prior
+    progress(f"under {criterion.name}", 0, 2)
+    found = readings.refit_injections(samples, parts, fits.injections, criterion, seed=problem.seed)
+    optimum = readings.injection_in_sample(samples, prior, fits.injection, criterion, seed=problem.seed)
+    progress(f"under {criterion.name}", 1, 2)
+    made = readings.refit_partitions(samples, parts, fits.partitions, found, criterion)
+    whole = readings.partition_in_sample(samples, prior, fits.partition, optimum, criterion)
+    progress(f"under {criterion.name}", 2, 2)
+    return StrictFits(injections=found, partitions=made, injection=optimum, partition=whole)
+
+
+def _to_the_letter(problem: Problem, fits: StrictFits, criterion: Criterion | None) -> FamilyFit:
     """The injections without the class prior; the optimum in sample is that for eps = 0."""
-    *folds, whole = (replace(fitted, eps=0.0) for fitted in fits.injections)
+    *folds, whole = (replace(fit.injection, eps=0.0) for fit in fits.injections)
     search = injections.Search(seed=problem.seed, trimmed=False)
     best = injections.fit_in_sample(problem.samples, whole.prior, search, strict=True)
+    if criterion is not None:
+        samples, seed = problem.samples, problem.seed
+        best = readings.injection_in_sample(samples, whole.prior, best, criterion, seed=seed, strict=True)
     return FamilyFit(
         held_out=_held_out(problem, folds),
         maps=tuple(folds),
@@ -187,13 +213,30 @@ def _fit_channels(problem: Problem, strict: StrictFits | None, progress: Progres
     return fits
 
 
-def _summarise_channels(problem: Problem, fits: list[channels.ChannelFit], strict: StrictFits | None) -> FamilyFit:
-    """Held-out and in-sample q of the channels, and the table of the refitted one."""
-    samples = problem.samples
+def _summarise_channels(
+    problem: Problem,
+    fits: list[channels.ChannelFit],
+    strict: StrictFits | None,
+    shown: StrictFits | None,
+    criterion: Criterion | None,
+) -> FamilyFit:
+    """Held-out and in-sample q of the channels, and the table of the refitted one.
+
+    Args:
+        problem: samples and parts.
+        fits: the channels under KL.
+        strict: injection and partition under KL.
+        shown: those under the criterion.
+        criterion: another loss than KL that channels are to be fitted under, or None.
+    """
+    samples, parts, prior = problem.samples, problem.parts, problem.parts[-1].prior
     maps = [fit.channel for fit in fits]
     stricter = () if strict is None else (strict.injection.temperature, strict.partition.temperature)
     start = None if strict is None else strict.partition
-    best = channels.fit_in_sample(samples, problem.parts[-1].prior, partition=start, temperatures=stricter)
+    best = channels.fit_in_sample(samples, prior, partition=start, temperatures=stricter)
+    if criterion is not None:
+        maps = refit_channels(samples, parts, fits, None if shown is None else shown.partitions, criterion)
+        best = channel_in_sample(samples, prior, best, None if shown is None else shown.partition, criterion)
     return FamilyFit(
         held_out=_held_out(problem, maps[:-1]),
         maps=tuple(maps[:-1]),

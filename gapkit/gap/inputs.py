@@ -20,6 +20,8 @@ MEMBERS = ("channel", "linear", "knn", "mlp")
 DISCREPANCIES = ("kl", "zero_one")
 ALL_DISCREPANCIES = tuple(measure.name for measure in ALL)
 TARGET_CONDITIONALS = ("labels", "probe")
+FITTED_UNDER = tuple(name for name in ALL_DISCREPANCIES if name != "zero_one")
+"""Zero-one is piecewise constant: nothing says where to go."""
 ROW_SUM_TOLERANCE = 1e-4
 """Float16 and float32 softmax rows are off by less."""
 
@@ -34,6 +36,8 @@ class GapOptions:
         ceiling: what the ceiling is the best of.
         target_conditional: "labels" scores against one-hot labels, "probe" against the probabilities of a cross-fitted
             linear probe on the features. Maps are fitted to labels either way.
+        fitted_under: the discrepancy that injection, partition and channel are fitted under, any but "zero_one".
+            Linear and ceiling are fitted, and the ceiling chosen, under KL, from the channel fitted under KL.
         folds: of the cross-fitting.
         bootstrap: resamples of the intervals.
         permutations: of the null; 0 leaves it out.
@@ -44,6 +48,7 @@ class GapOptions:
     discrepancies: tuple[str, ...] = DISCREPANCIES
     ceiling: tuple[str, ...] = MEMBERS
     target_conditional: str = "labels"
+    fitted_under: str = "kl"
     folds: int = 5
     bootstrap: int = 1000
     permutations: int = 200
@@ -55,11 +60,18 @@ class GapOptions:
         Raises:
             OptionError: an unknown family or discrepancy, or a number out of range.
         """
+        if self.fitted_under == "zero_one":
+            raise OptionError(
+                "fitted_under 'zero_one'",
+                expected="one of " + ", ".join(FITTED_UNDER) + "; zero_one is piecewise constant",
+                remedy="fit under brier and score under zero_one",
+            )
         for what, names, known in (
             ("family", self.families, FAMILIES + VARIANTS),
             ("discrepancy", self.discrepancies, ALL_DISCREPANCIES),
             ("member of the ceiling", self.ceiling, MEMBERS),
             ("target conditional", (self.target_conditional,), TARGET_CONDITIONALS),
+            ("fitted_under", (self.fitted_under,), FITTED_UNDER),
         ):
             if not names:
                 raise OptionError(f"no {what} is asked for", expected="at least one", remedy=f"choose from {known}")
@@ -244,8 +256,9 @@ class RefittedMap:
         entries: its lines; of a channel those with a mass of at least 0.01.
         optimal: of an injection, whether every injection was compared.
         pseudo_count: c, of a channel.
-        gap: certified distance from the channel's optimum at this T and c, in nats.
-        iterations: EM steps of the channel.
+        gap: certified distance from the channel's optimum at this T and c, in nats; None where nothing is certified.
+        iterations: EM steps of the channel; None likewise.
+        fitted_under: the discrepancy that it was fitted under.
     """
 
     family: str
@@ -256,6 +269,7 @@ class RefittedMap:
     pseudo_count: float | None = None
     gap: float | None = None
     iterations: int | None = None
+    fitted_under: str = "kl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +286,7 @@ class MisalignmentResult:
         classes: the misalignment of each scored class, in the order of the codes.
         layers: layer -> rows of "linear" and "ceiling" on that layer's features, where layers were given.
         notes: what else there is to say.
+        fitted_under: the discrepancy that injection, partition and channel were fitted under.
     """
 
     rows: tuple[Misalignment, ...]
@@ -283,3 +298,4 @@ class MisalignmentResult:
     classes: tuple[ClassGap, ...] = ()
     layers: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
     notes: tuple[str, ...] = ()
+    fitted_under: str = "kl"

@@ -10,7 +10,7 @@ import numpy as np
 from gapkit.arrays import Array, Floats
 from gapkit.errors import DataError
 from gapkit.estimates import Estimate, Misalignment, Null, Status
-from gapkit.gap.conditional import Measured, fit_and_score
+from gapkit.gap.conditional import Measured, fit_and_score, fitted_under_notes
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
 from gapkit.statistics.uncertainty import mean_ratio_interval
 from gapkit.types import Progress, no_progress
@@ -118,7 +118,10 @@ def _summarise(
         per_label={name: item.result for name, item in measured.items()},
         skipped=skipped,
         n_scored=len(order),
-        notes=tuple(f"label {name} cannot be measured: {why}" for name, why in skipped.items()),
+        notes=(
+            *(f"label {name} cannot be measured: {why}" for name, why in skipped.items()),
+            *fitted_under_notes(options),
+        ),
     )
 
 

@@ -57,8 +57,8 @@ def read_channel(samples: Samples, whole: Channel, folds: Sequence[Channel]) -> 
         temperature=whole.temperature,
         eps=whole.eps,
         pseudo_count=whole.pseudo_count,
-        gap=whole.gap,
-        iterations=whole.iterations,
+        gap=whole.gap if np.isfinite(whole.gap) else None,
+        iterations=whole.iterations if np.isfinite(whole.gap) else None,
         entries=tuple(
             MapEntry(target=int(y), source=int(z), agreement=float(shown[z, y]), mass=float(mass[z, y]))
             for z, y in lines

@@ -35,6 +35,7 @@ class Scoring:
         seed: of the bootstrap.
         reason: why the rows are partial; empty where every class is scored.
         conditional: (n, K_t) target conditional; None: one-hot labels.
+        fitted_under: name of the discrepancy that maps with an optimum in sample were fitted under.
     """
 
     labels: Labels
@@ -45,6 +46,7 @@ class Scoring:
     seed: int
     reason: str
     conditional: TargetProbabilities | None = None
+    fitted_under: str = KL.name
 
     @property
     def n(self) -> int:
@@ -208,13 +210,13 @@ def _in_sample(
 ) -> tuple[float | None, Interval | None]:
     """The optimum on all samples, and the bounds of D; its interval has the width that it has on the scored ones.
 
-    The optimum is that under KL, so that of other discrepancies it is no lower bound.
+    The optimum is that of the discrepancy that maps are fitted under, so that of others it is no lower bound.
     """
     if fit.in_sample is None or scored is None or scored.value is None or not scored.interval or not value.interval:
         return None, None
     everything = np.ones_like(scoring.scored)
     optimum = float(scoring.losses(measure, fit.in_sample, everything).mean())
-    if measure.name != KL.name:
+    if measure.name != scoring.fitted_under:
         return optimum, None
     low = max(0.0, optimum - (scored.value - scored.interval[0]))
     return optimum, (min(low, value.interval[1]), value.interval[1])

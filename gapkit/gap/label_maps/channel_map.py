@@ -11,7 +11,7 @@ from gapkit.gap.label_maps.tempering import log_of, temper
 
 Start = Literal["row_stochastic", "relaxed", "relaxed_partition", "partition"]
 """Which run won: the row-stochastic optimum by EM; MM from it; MM from the partition mixed with 1 % of it; the
-partition as it stands."""
+partition as it stands. Under another discrepancy than KL: L-BFGS from KL's channel, or from the partition."""
 LEAST_MASS = 1e-280
 """Where the channel gives a sample less mass than this, the prior is read instead."""
 
@@ -29,7 +29,9 @@ class Channel:
         pseudo_count: c.
         start: which run won.
         objective: penalised log-likelihood per sample that it reached, in nats; of a partition without the penalty.
-        gap: certified distance of the row-stochastic stage from its optimum at this T and c, in nats.
+            Fitted under another discrepancy, minus that with the penalty.
+        gap: certified distance of the row-stochastic stage from its optimum at this T and c, in nats; infinite where
+            nothing is certified, under another discrepancy.
         iterations: EM steps of that stage.
         change: what the last cycle of MM gained, relative to the objective; 0 where MM did not run.
         relaxations: MM steps.

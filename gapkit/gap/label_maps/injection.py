@@ -48,7 +48,8 @@ class Injection:
         temperature: T.
         eps: share of the class prior.
         prior: (K_t,) class prior pi of the fitting samples.
-        loss: mean renormalised KL (nats) on the fitting samples at eps = 0, which sigma minimises.
+        loss: mean renormalised KL (nats) on the fitting samples at eps = 0, which sigma minimises; fitted under another
+            discrepancy, the mean of that, which sigma minimises mixed with the prior.
         optimal: whether every injection was compared; else it is the best that the search found.
     """
 

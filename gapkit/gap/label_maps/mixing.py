@@ -84,7 +84,17 @@ def choose_eps(own: PerSample, prior: PerSample) -> tuple[float, float]:
     """
     eps, loss = fit_eps(own[:, None], prior)
     gain = np.log((1 - eps[0]) * own + eps[0] * prior) - np.log(prior)
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    if gain.mean() <= error:
+    if not has_shown_its_worth(gain):
         return 1.0, -float(np.log(prior).mean())
     return float(eps[0]), float(loss[0])
+
+
+def has_shown_its_worth(gain: PerSample) -> bool:
+    """Whether the mean gain of a map over the prior (n,) is above one standard error of it.
+
+    Example:
+        >>> has_shown_its_worth(np.array([0.1, -0.1])), has_shown_its_worth(np.array([0.1, 0.2]))
+        (False, True)
+    """
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    return bool(gain.mean() > error)

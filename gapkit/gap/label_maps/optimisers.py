@@ -1,4 +1,4 @@
-"""The two optimisers of scipy that label maps need, with types."""
+"""What label maps need of scipy.optimize, with types."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from scipy.optimize import (  # pyright: ignore[reportMissingTypeStubs]
+    brentq,  # pyright: ignore[reportUnknownVariableType]
     linear_sum_assignment,  # pyright: ignore[reportUnknownVariableType]
     minimize,  # pyright: ignore[reportUnknownVariableType]
 )
@@ -46,3 +47,13 @@ def minimise(
     options = {"maxiter": steps, "gtol": gradient, "ftol": relative}
     found = cast(Any, minimize(objective, start, jac=True, method="L-BFGS-B", options=options))
     return np.asarray(found.x, dtype=np.float64)
+
+
+def find_root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a continuous function, of opposite signs at ``low`` and ``high``, is zero, by Brent's method.
+
+    Example:
+        >>> round(find_root(lambda x: x * x - 2, 0.0, 2.0), 9)
+        1.414213562
+    """
+    return float(cast(Any, brentq(function, low, high, xtol=1e-12, maxiter=1000)))

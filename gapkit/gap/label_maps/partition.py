@@ -36,7 +36,8 @@ class Partition:
         temperature: T.
         eps: share of the class prior.
         prior: (K_t,) class prior pi of the fitting samples.
-        loss: mean renormalised KL (nats) on the fitting samples at eps = 0, which r minimises.
+        loss: mean renormalised KL (nats) on the fitting samples at eps = 0, which r minimises; fitted under another
+            discrepancy, the mean of that, which r minimises mixed with the prior.
         optimal: whether every partition was compared; else it is the best that the search found.
     """
 

@@ -7,7 +7,7 @@ would be better; so every temperature is tried with the reading that is found th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -52,6 +52,30 @@ def walk_temperatures(samples: Samples, find: Find, starts: Floats, loss: Loss) 
         pending = {k: step for k in pending if (step := _next(losses[k])) is not None}
     best = [_best(own) for own in losses]
     return [(TEMPERATURES[position], readings[k][position]) for k, position in enumerate(best)]
+
+
+def walk_from(starts: Sequence[float], losses_at: Callable[[float, Indices], Floats]) -> list[float]:
+    """The best temperature of each problem, both neighbours on the grid being no better, walked to from ``starts``.
+
+    Args:
+        starts: temperatures; the walk begins at the nearest ones of the grid.
+        losses_at: losses (len(which),) at a temperature of the problems ``which``.
+
+    Example:
+        >>> walk_from([1.0], lambda value, which: np.array([abs(np.log(value / 4.0))]))
+        [4.0]
+    """
+    losses: list[dict[int, float]] = [{} for _ in starts]
+    grid = np.log(np.array(TEMPERATURES))
+    pending: dict[int, int] = {k: int(np.abs(grid - np.log(start)).argmin()) for k, start in enumerate(starts)}
+    while pending:
+        for position in sorted(set(pending.values())):
+            which = [k for k, own in pending.items() if own == position]
+            found = losses_at(TEMPERATURES[position], np.array(which, dtype=np.int64))
+            for m, k in enumerate(which):
+                losses[k][position] = float(found[m])
+        pending = {k: step for k in pending if (step := _next(losses[k])) is not None}
+    return [TEMPERATURES[_best(own)] for own in losses]
 
 
 def _best(losses: dict[int, float]) -> int:
