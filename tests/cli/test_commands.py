@@ -24,6 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("gapkit", run_name="__main__", alter_sys=True)
 """
 """``python -m gapkit`` that can be interrupted also where the tests run in the background, which ignores interrupts."""
+REQUEST = ["measure", "--source", "vit", "--target", "sample:digits", "--layers", "blocks.0"]
 FAST = ["--max-samples", "300", "--bootstrap", "200", "--quiet"]
 
 
@@ -222,3 +223,50 @@ def test_interrupt_exits_with_130_and_leaves_no_run(tmp_path: Path) -> None:
     assert "interrupted" in err
     assert "Traceback" not in err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, dict[str, object]]:
+    """How long a measurement takes in a process of its own, and its result."""
+    folder = tmp_path_factory.mktemp("whole")
+    started = time.monotonic()
+    command = [sys.executable, "-m", "gapkit", *REQUEST, *FAST, "--out", str(folder / "run")]
+    environment = os.environ | {"GAPKIT_CACHE": str(folder / "cache")}
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    return time.monotonic() - started, without_times((folder / "run" / "result.json").read_text(encoding="utf-8"))
+
+
+def check_interrupts(shares: list[float], uninterrupted: tuple[float, dict[str, object]], tmp_path: Path) -> None:
+    """Interrupts at these shares of the time that a measurement takes, one after another, then the run is finished."""
+    seconds, expected = uninterrupted
+    command = [sys.executable, "-c", HEEDING, *REQUEST, *FAST, "--out", str(tmp_path / "run"), "--resume"]
+    environment = os.environ | {"GAPKIT_CACHE": str(tmp_path / "cache")}
+    for share in shares:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as child:
+            time.sleep(1.0 + share * seconds)  # Python itself has started
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=120)
+        assert child.returncode in (0, 130), err
+        assert "Traceback" not in err
+        assert out == ""
+        written = tmp_path / "run" / "result.json"
+        assert (child.returncode == 0) == written.is_file()
+        assert not list(tmp_path.rglob(".result.json*"))
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    assert without_times((tmp_path / "run" / "result.json").read_text(encoding="utf-8")) == expected
+
+
+def test_interrupted_measurements_are_finished_with_the_same_result(
+    tmp_path: Path, uninterrupted: tuple[float, dict[str, object]]
+) -> None:
+    check_interrupts([0.3, 0.6], uninterrupted, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_interrupts_at_any_time_are_survived(
+    seed: int, tmp_path: Path, uninterrupted: tuple[float, dict[str, object]]
+) -> None:
+    check_interrupts(np.random.default_rng(seed).uniform(0, 1, 3).tolist(), uninterrupted, tmp_path)
