@@ -201,7 +201,7 @@ def test_picture_grid_has_a_row_for_each_class_with_pictures() -> None:
     grey = list(rng.integers(0, 256, (3, 8, 8), dtype=np.uint8))
     colour = list(rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8))
     figure = plots.picture_grid({"grey $x$": grey, "colour": colour, "none": []}, "sample:digits")
-    assert len(figure.axes) == 3 + 7
+    assert len(figure.axes) == 3 + 6
     assert texts(figure) == ["sample:digits", "grey $x$", "colour"]
     plots.figure_bytes(figure, "png")
     assert plots.picture_grid({"none": []}, "t") is None

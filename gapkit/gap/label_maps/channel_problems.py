@@ -122,10 +122,12 @@ class ChannelProblems:
         """
         p, sums = self.tempered.p, np.empty_like(channels)
         likelihood = np.empty((len(p), channels.shape[2]), dtype=p.dtype)
-        for y, rows in enumerate(self.tempered.samples.blocks):
-            block = p[rows]
-            likelihood[rows] = self.floor(block @ channels[y])
-            np.matmul(block.T, weights[rows] / likelihood[rows], out=sums[y])
+        # Once in many millions of products OpenBLAS raises the flag for finite operands and a finite product.
+        with np.errstate(invalid="ignore"):
+            for y, rows in enumerate(self.tempered.samples.blocks):
+                block = p[rows]
+                likelihood[rows] = self.floor(block @ channels[y])
+                np.matmul(block.T, weights[rows] / likelihood[rows], out=sums[y])
         return likelihood, sums
 
     def floor(self, likelihood: Array) -> Array:
