@@ -117,7 +117,7 @@ def fit_and_score(
     # Nearest neighbours are a member of the ceiling and the ceiling's null statistic: one pass serves both.
     shared = find_neighbourhood(problem) if "ceiling" in options.families and "knn" in options.ceiling else None
     with ThreadPoolExecutor(max_workers=1) as beside:
-        # The null needs no map, so that it can run beside the fits: a second core halves the wait for it.
+        # The null needs no map, so that it can run beside the fits where there is a second core.
         tests = beside.submit(_null_tests, problem, ordered, options, shared)
         fits = fit_families(problem, options, progress, shared)
         progress("permutations", 0, 1)
