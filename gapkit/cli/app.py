@@ -6,13 +6,14 @@ import sys
 
 import typer
 
+from gapkit.cli import INTERRUPTED
 from gapkit.cli.cache import cache
 from gapkit.cli.inspect import inspect
 from gapkit.cli.measure import measure
 from gapkit.cli.sources import sources
 from gapkit.errors import GapkitError
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR = 2
 
 app = typer.Typer(
     name="gapkit",

@@ -164,7 +164,7 @@ def _classes(
 
 
 def _layers(
-    measured: Problem,
+    problem: Problem,
     fits: Mapping[str, FamilyFit | str],
     layers: Mapping[str, Array],
     scoring: Scoring,
@@ -175,7 +175,7 @@ def _layers(
     channel = fits.get("channel")
     if not layers or not isinstance(channel, FamilyFit):
         return {}
-    return layer_rows(measured, channel.channels, layers, scoring, options, progress)
+    return layer_rows(problem, channel.channels, layers, scoring, options, progress)
 
 
 def _with_null(row: Misalignment, tests: Mapping[tuple[str, str], Null]) -> Misalignment:

@@ -12,6 +12,7 @@ from gapkit.errors import DataError
 from gapkit.estimates import Estimate, Misalignment, Null, Status
 from gapkit.gap.conditional import Measured, fit_and_score, fitted_under_notes
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
+from gapkit.gap.scoring import from_zero
 from gapkit.statistics.uncertainty import mean_ratio_interval
 from gapkit.types import Progress, no_progress
 
@@ -166,9 +167,9 @@ def _macro_row(
     return replace(
         row,
         value=value.value,
-        value_interval=_from_zero(value),
+        value_interval=from_zero(value),
         normalised=normalised.value,
-        interval=_from_zero(normalised),
+        interval=from_zero(normalised),
         in_sample=float(np.mean(inside)) if len(inside) == len(own) else None,
         bounds=None,
         n=value.n,
@@ -189,8 +190,3 @@ def _no_null(null: Null) -> Null:
     return Null(
         statistic=null.statistic, observed=None, mean=None, p=None, r=0, status="undefined", reason=NO_MACRO_NULL
     )
-
-
-def _from_zero(estimate: Estimate) -> tuple[float, float] | None:
-    """The interval of a loss, which is not negative: neither is the lower end."""
-    return None if estimate.interval is None else (max(0.0, estimate.interval[0]), estimate.interval[1])

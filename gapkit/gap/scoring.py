@@ -193,8 +193,8 @@ def _row(
         discrepancy=measure.name,
         value=value.value,
         normalised=normalised.value,
-        interval=_from_zero(normalised),
-        value_interval=_from_zero(value),
+        interval=from_zero(normalised),
+        value_interval=from_zero(value),
         in_sample=in_sample,
         bounds=bounds,
         proper=measure.proper or scoring.conditional is not None,
@@ -222,7 +222,7 @@ def _in_sample(
     return optimum, (min(low, value.interval[1]), value.interval[1])
 
 
-def _from_zero(estimate: Estimate) -> tuple[float, float] | None:
+def from_zero(estimate: Estimate) -> tuple[float, float] | None:
     """The interval of a loss, which is not negative: neither is the lower end."""
     return None if estimate.interval is None else (max(0.0, estimate.interval[0]), estimate.interval[1])
 

@@ -10,14 +10,14 @@ from gapkit.errors import OptionError, StorageError
 from gapkit.pipeline.measure import MeasureOptions, measure
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import provenance
-from gapkit.reports.folder import RESULT, check_folder
+from gapkit.reports.folder import REPORT, RESULT, check_folder
 from gapkit.results import GapResult, Provenance
 from gapkit.types import Progress, no_progress
 
 if TYPE_CHECKING:
     from gapkit.pipeline.request import Request
 
-PARTS = ("figures", "report.html")
+PARTS = ("figures", REPORT)
 """What an interrupted run may have left."""
 
 
