@@ -38,6 +38,10 @@ class OptionError(GapkitError):
     """Options that are out of range or contradict one another."""
 
 
+class UndefinedError(GapkitError):
+    """A measure that these data do not allow; a result then has the status "undefined" with the message as reason."""
+
+
 class StorageError(GapkitError):
     """A cache or run folder that cannot be read or written."""
 

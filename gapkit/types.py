@@ -68,6 +68,56 @@ class TokenSpec:
     std: float = 1.0
 
 
+Needs = Literal["features", "probabilities", "labels", "surrogate", "surrogate_labels"]
+Invariance = Literal["sample_order", "class_names", "shift", "orthogonal", "scale"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What is declared of a measure, and proved for every measure by one contract test.
+
+    Attributes:
+        name: in options, JSON and Python, such as "logme".
+        title: in tables and figures, such as "LogME".
+        formula: in plain text, on one line.
+        paper: authors, venue and year.
+        needs: what the measure reads.
+        lowest: of its range, None where it has no lower end.
+        highest: of its range, None where it has no upper end.
+        better: which end means that the source suits the target better: "higher", or "lower" as distances do.
+        unit: such as "nats"; empty where it has none.
+        conditional: whether it tells about P(Y|X), which a marginal distance does not.
+        invariant: to what it is invariant: "sample_order", "class_names" (renamed classes), "shift" (a constant added
+            to all features), "orthogonal" (maps of the features), "scale" (one positive factor).
+        symmetric: whether the two samples of a distance may change places.
+        tasks: kinds of targets that it is defined for.
+        cross_fitted: whether samples are scored by folds that have not seen them.
+        cost: in n samples, d features, C target and S source classes.
+        fast: whether it is cheap enough to be measured always.
+        subsample: the largest number of samples that it reads; more are subsampled; None where it reads all.
+        avoids: the defect of the original code that is not reproduced here.
+    """
+
+    name: str
+    title: str
+    formula: str
+    paper: str
+    needs: tuple[Needs, ...]
+    lowest: float | None
+    highest: float | None
+    better: Literal["higher", "lower"]
+    conditional: bool
+    cost: str
+    avoids: str
+    unit: str = ""
+    invariant: tuple[Invariance, ...] = ("sample_order",)
+    symmetric: bool = False
+    tasks: tuple[Task, ...] = ("classification",)
+    cross_fitted: bool = False
+    fast: bool = True
+    subsample: int | None = None
+
+
 @dataclass(frozen=True)
 class Target:
     """A labelled dataset (x, y), checked and encoded.

@@ -1,0 +1,96 @@
+"""What scores are computed on: one source's features and probabilities of one target, with its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+from gapkit.types import Traits
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoreInputs:
+    """One source on one target, as arrays.
+
+    Attributes:
+        features: (n, d) float64.
+        labels: (n,) int64 class codes; (n,) float64 of a regression target; (n, k) of several labels per sample.
+        log_probabilities: (n, S) log of the source conditional; None where the source has no head.
+        groups: (n,) codes of samples that belong together, or None.
+        seed: of folds, subsamples and starts.
+    """
+
+    features: Features
+    labels: Array
+    log_probabilities: LogProbabilities | None = None
+    groups: Labels | None = None
+    seed: int = 0
+
+    def take(self, index: Indices) -> ScoreInputs:
+        """The samples at ``index``, in that order."""
+        return replace(
+            self,
+            features=self.features[index],
+            labels=self.labels[index],
+            log_probabilities=None if self.log_probabilities is None else self.log_probabilities[index],
+            groups=None if self.groups is None else self.groups[index],
+        )
+
+
+class Score(Protocol):
+    """A transferability score.
+
+    ``on`` does everything that does not depend on labels, once; what it returns scores one labelling of the samples,
+    the given one or a permuted one.
+    """
+
+    @property
+    def traits(self) -> Traits:
+        """What is declared of it."""
+        ...
+
+    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+        """A function from labels, as in ``inputs.labels``, to the score.
+
+        Raises:
+            UndefinedError: the inputs do not allow the score; so may the function that is returned.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairInputs:
+    """The target beside the source's surrogate, as features of the same source.
+
+    Attributes:
+        target: (n, d) float64 features.
+        surrogate: (m, d) float64 features.
+        target_labels: (n,) int64 class codes, or None.
+        surrogate_labels: (m,) int64 class codes, or None.
+        seed: of subsamples, directions and folds.
+    """
+
+    target: Features
+    surrogate: Array
+    target_labels: Array | None = None
+    surrogate_labels: Array | None = None
+    seed: int = 0
+
+
+class Distance(Protocol):
+    """A distance between target and surrogate."""
+
+    @property
+    def traits(self) -> Traits:
+        """What is declared of it."""
+        ...
+
+    def between(self, pair: PairInputs) -> float:
+        """The distance.
+
+        Raises:
+            UndefinedError: the inputs do not allow it.
+        """
+        ...
