@@ -1,0 +1,75 @@
+"""What the plain functions of scores check of the arrays that they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gapkit.arrays import Array, Features, Floats, Labels
+from gapkit.errors import DataError
+
+
+def check_features(features: Array, name: str = "features") -> Features:
+    """Features (n, d) of any real dtype as float64.
+
+    Raises:
+        DataError: no matrix, an empty one, no real numbers, or NaN or infinite values.
+    """
+    found = np.asarray(features)
+    if found.ndim != 2 or found.size == 0:
+        raise DataError(
+            f"{name} has shape {found.shape}",
+            expected="a matrix (n, d) with at least one sample and one feature",
+            remedy="give one row for each sample",
+        )
+    if found.dtype.kind not in "biuf":
+        raise DataError(f"{name} has dtype {found.dtype}", expected="real numbers", remedy="convert it first")
+    values = found.astype(np.float64, copy=False)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{name} has NaN or infinite values in {len(bad)} samples, the first at sample {bad[0]}",
+            expected="finite numbers",
+            remedy="drop these samples or fill the values in",
+        )
+    return values
+
+
+def check_pair(x: Array, y: Array) -> tuple[Features, Floats]:
+    """Two samples (n, d) and (m, d) as float64.
+
+    Raises:
+        DataError: one of them is no matrix of finite numbers, or they differ in d.
+    """
+    first, second = check_features(x, "x"), check_features(y, "y")
+    if first.shape[1] != second.shape[1]:
+        raise DataError(
+            f"x has {first.shape[1]} features and y has {second.shape[1]}",
+            expected="the same features in both",
+            remedy="take both from the same layer of the same source",
+        )
+    return first, second
+
+
+def encode(labels: Array, n: int, name: str = "labels") -> Labels:
+    """Labels (n,), integers or strings of any values, as codes 0 .. K - 1 in the order of the sorted values.
+
+    Raises:
+        DataError: another shape or length, or labels that are neither.
+
+    Example:
+        >>> encode(np.array(["b", "a", "b"]), 3).tolist()
+        [1, 0, 1]
+    """
+    found = np.asarray(labels)
+    if found.ndim != 1 or len(found) != n:
+        raise DataError(
+            f"{name} has shape {found.shape} beside {n} samples",
+            expected=f"shape ({n},)",
+            remedy="give one label for each sample",
+        )
+    whole = found.dtype.kind == "f" and bool((np.isfinite(found) & (found == np.round(found))).all())
+    if found.dtype.kind not in "biuUS" and not whole:
+        raise DataError(
+            f"{name} has dtype {found.dtype}", expected="integers or strings", remedy="give the class of each sample"
+        )
+    return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
