@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Labels
-from gapkit.errors import DataError
+from gapkit.errors import DataError, UndefinedError
 
 
 def check_features(features: Array, name: str = "features") -> Features:
@@ -73,3 +73,24 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
             f"{name} has dtype {found.dtype}", expected="integers or strings", remedy="give the class of each sample"
         )
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def present_classes(labels: Array) -> tuple[Labels, int]:
+    """Codes without gaps, and how many classes have a sample: at least two.
+
+    Raises:
+        UndefinedError: a single class.
+
+    Example:
+        >>> codes, count = present_classes(np.array([0, 3, 3]))
+        >>> codes.tolist(), count
+        ([0, 1, 1], 2)
+    """
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise UndefinedError(
+            "all samples have the same label",
+            expected="samples of at least two classes",
+            remedy="take samples of other classes in",
+        )
+    return codes.astype(np.int64).reshape(-1), len(classes)
