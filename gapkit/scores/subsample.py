@@ -1,0 +1,107 @@
+"""Subsamples: seeded, stratified, and of a pair of samples so that neither order nor sides matter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gapkit.arrays import Features, Floats, Indices, Labels, generator
+
+PAIR_STREAM = 40
+ORDER_STREAM = 41
+RADIUS_STEPS = 2.0**32
+"""Of the mean squared radius: radii that differ by less are equal, as rounding is far below it."""
+
+
+def subsample(n: int, limit: int, *, seed: int, stream: int, labels: Labels | None = None) -> Indices:
+    """Positions, sorted, of at most ``limit`` of n samples, drawn without replacement; all of them where n <= limit.
+
+    With labels, places go to classes by the method of Huntington and Hill, which has the least relative differences of
+    shares: every class has one while ``limit`` is at least the number of classes, and none more than it has samples.
+    Renaming classes changes nothing.
+
+    Args:
+        n: number of samples.
+        limit: the largest number that is kept, at least 1.
+        seed: of the draw.
+        stream: within the seed, so that two draws are independent of each other.
+        labels: (n,) class codes.
+
+    Example:
+        >>> subsample(3, 5, seed=0, stream=1).tolist()
+        [0, 1, 2]
+        >>> labels = np.repeat([0, 1, 2], [2, 40, 58])
+        >>> np.bincount(labels[subsample(100, 10, seed=0, stream=1, labels=labels)]).tolist()
+        [1, 4, 5]
+    """
+    if n <= limit:
+        return np.arange(n, dtype=np.int64)
+    shuffled = generator(seed, stream).permutation(n).astype(np.int64)
+    if labels is None:
+        return np.sort(shuffled[:limit])
+    own = labels[shuffled]
+    _, codes, counts = np.unique(own, return_inverse=True, return_counts=True)
+    by_class = np.argsort(codes, kind="stable")
+    # k: how many of its class come before a sample. Each place goes to the class of the largest n_y / sqrt(k (k + 1)),
+    # so all places go to the samples of the least k (k + 1) / n_y^2; firsts of their classes, all at 0, by class size.
+    starts = np.cumsum(counts) - counts
+    before = np.empty(n, dtype=np.float64)
+    before[by_class] = np.arange(n) - np.repeat(starts, counts)
+    size = counts[codes].astype(np.float64)
+    places = np.lexsort((-size, before * (before + 1) / np.square(size)))[:limit]
+    return np.sort(shuffled[places])
+
+
+def canonical_order(features: Features) -> Indices:
+    """An order of the samples (n,) that does not depend on the one they are in.
+
+    They come by their distance from the mean, which shifts, orthogonal maps and scales keep, and those at one distance
+    by their projection on a seeded direction, so that only duplicates are left in their own order. Positions that are
+    drawn in this order are a random subset, as if drawn in any other.
+
+    Example:
+        >>> features = np.array([[5.0], [1.0], [0.0]])
+        >>> features[canonical_order(features)].ravel().tolist()
+        [1.0, 0.0, 5.0]
+    """
+    centred = features - features.mean(axis=0)
+    squares = np.einsum("ij,ij->i", centred, centred)
+    scale = squares.mean()
+    radius = np.rint(squares * (RADIUS_STEPS / scale)) if scale > 0 else squares
+    direction = generator(0, ORDER_STREAM).normal(size=(features.shape[1],))
+    return np.lexsort((centred @ direction, radius)).astype(np.int64)
+
+
+def swaps_sides(x: Features, y: Floats) -> bool:
+    """Whether y is the first of the two sides, whichever argument it is: the larger one, of equals the wider one."""
+    if len(x) != len(y):
+        return len(y) > len(x)
+    return bool(y.var(axis=0).sum() > x.var(axis=0).sum())
+
+
+def subsample_pair(x: Features, y: Floats, limit: int, *, seed: int) -> tuple[Floats, Floats]:
+    """At most ``limit`` of each of two samples, drawn independently of each other.
+
+    What is drawn depends neither on the order of the samples nor on which of the two is x, and stays the same under
+    one shift, orthogonal map or positive factor of both. Nothing is copied where nothing has to be left out.
+
+    Args:
+        x: (n, d).
+        y: (m, d).
+        limit: of each side.
+        seed: of the draws.
+
+    Example:
+        >>> x, y = np.arange(6.0)[:, None], np.arange(3.0)[:, None]
+        >>> [len(side) for side in subsample_pair(x, y, 4, seed=0)]
+        [4, 3]
+    """
+    swapped = max(len(x), len(y)) > limit and swaps_sides(x, y)
+    return _draw(x, limit, seed, int(swapped)), _draw(y, limit, seed, int(not swapped))
+
+
+def _draw(features: Features, limit: int, seed: int, side: int) -> Floats:
+    """At most ``limit`` of the samples."""
+    n = len(features)
+    if n <= limit:
+        return features
+    return features[canonical_order(features)[subsample(n, limit, seed=seed, stream=PAIR_STREAM + 10 * side)]]
