@@ -50,6 +50,20 @@ def check_pair(x: Array, y: Array) -> tuple[Features, Floats]:
     return first, second
 
 
+def check_sizes(x: Features, y: Floats, *, name: str, least: int = 2) -> None:
+    """Refuse two samples of which one is too small.
+
+    Raises:
+        UndefinedError: names the measure and the sizes.
+    """
+    if min(len(x), len(y)) < least:
+        raise UndefinedError(
+            f"{len(x)} samples beside {len(y)}",
+            expected=f"at least {least} on either side for {name}",
+            remedy="give more samples",
+        )
+
+
 def encode(labels: Array, n: int, name: str = "labels") -> Labels:
     """Labels (n,), integers or strings of any values, as codes 0 .. K - 1 in the order of the sorted values.
 
