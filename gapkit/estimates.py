@@ -36,10 +36,12 @@ class Null:
     """What is seen where labels tell nothing: a cheap statistic, observed and with labels permuted within folds.
 
     Attributes:
-        statistic: its name; a normalised discrepancy, small where the source knows something.
+        statistic: its name; of a label map a normalised discrepancy, small where the source knows something, of a score
+            the score itself.
         observed: on the labels as they are; None where undefined.
         mean: over the permutations.
-        p: ``(1 + number of permutations whose statistic is at most the observed one) / (1 + r)``.
+        p: ``(1 + number of permutations whose statistic is at most the observed one) / (1 + r)``; of a score that is
+            high where the source suits the target, at least instead of at most.
         r: permutations.
         interval: that holds 95 % of the permutations' statistics; None where undefined.
         status: "ok" or "undefined".
@@ -112,6 +114,83 @@ class ClassGap:
     label_maps: dict[str, Estimate] = field(default_factory=dict[str, Estimate])
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """A transferability score of a source on a target, beside the misalignment.
+
+    Attributes:
+        name: such as "logme".
+        title: such as "LogME".
+        value: None where undefined.
+        interval: 95 % interval; None where undefined.
+        n: samples that were read.
+        direction: "higher" or "lower": which end means that the source suits the target better.
+        unit: such as "nats"; empty where it has none.
+        conditional: whether it tells about P(Y|X).
+        null: the permutation test on the score itself; None where none was asked for.
+        status: "ok" or "undefined".
+        reason: why it is undefined, or why it has no interval.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    interval: Interval | None
+    n: int
+    direction: Literal["higher", "lower"]
+    unit: str = ""
+    conditional: bool = True
+    null: Null | None = None
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceRow:
+    """A distance between the target and the source's surrogate, in the source's features.
+
+    Attributes:
+        name: such as "mmd2".
+        title: such as "MMD^2".
+        value: None where undefined.
+        interval: 95 % interval; None where undefined.
+        floor: what the distance is between two halves of one of the sets, where there is nothing to be measured; None
+            where undefined.
+        n: target samples that were read.
+        n_surrogate: surrogate samples that were read.
+        direction: "lower": the nearer, the better.
+        unit: such as "squared feature units".
+        conditional: whether labels enter.
+        null: the permutation test, where labels enter.
+        status: "ok" or "undefined".
+        reason: why it is undefined, or why it has no interval.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    interval: Interval | None
+    floor: float | None
+    n: int
+    n_surrogate: int
+    direction: Literal["higher", "lower"] = "lower"
+    unit: str = ""
+    conditional: bool = False
+    null: Null | None = None
+    status: Status = "ok"
+    reason: str = ""
+
+
+def read_score(row: dict[str, Any]) -> ScoreRow:
+    """A score from JSON."""
+    return ScoreRow(**_with_null(row))
+
+
+def read_distance(row: dict[str, Any]) -> DistanceRow:
+    """A distance from JSON."""
+    return DistanceRow(**_with_null(row))
+
+
 def read_misalignment(row: dict[str, Any]) -> Misalignment:
     """One entry from JSON, where tuples are lists."""
     whole: dict[str, Any] = dict(row)
@@ -132,6 +211,13 @@ def read_class(item: dict[str, Any]) -> ClassGap:
     whole: dict[str, Any] = dict(item)
     whole["label_maps"] = {family: read_estimate(found) for family, found in item["label_maps"].items()}
     return ClassGap(**whole)
+
+
+def _with_null(row: dict[str, Any]) -> dict[str, Any]:
+    """A row from JSON with its interval and its permutation test."""
+    whole: dict[str, Any] = _with_tuple(row)
+    whole["null"] = None if row["null"] is None else Null(**_with_tuple(row["null"]))
+    return whole
 
 
 def _with_tuple(item: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""From a score to what is told about it: value, interval, permuted labels, or why it is undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from gapkit.arrays import Array, Floats, Labels
+from gapkit.errors import UndefinedError
+from gapkit.estimates import Interval, Null, ScoreRow
+from gapkit.scores.inputs import Score, ScoreInputs
+from gapkit.statistics.jackknife import Jackknife, deal, kept
+from gapkit.statistics.permutation import permutation_p, permute_labels
+from gapkit.types import Traits
+
+BLOCKS = 20
+"""The t quantile of 19 degrees of freedom is 7 % above the normal one."""
+
+
+@runtime_checkable
+class OwnInterval(Protocol):
+    """A score that is a mean over held-out samples, and has its interval from them."""
+
+    def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
+        """Of the score."""
+        ...
+
+
+@runtime_checkable
+class CrossFitted(Protocol):
+    """A score of held-out samples: labels are permuted within its folds."""
+
+    def fold_ids(self, inputs: ScoreInputs) -> Labels:
+        """The fold (n,) that scores each sample, -1 where none does."""
+        ...
+
+
+@runtime_checkable
+class OwnNull(Protocol):
+    """A score whose permutation test uses a cheaper statistic, as another fit for every permutation would take long."""
+
+    def null_statistic(self, inputs: ScoreInputs) -> tuple[str, Callable[[Array], float]]:
+        """The statistic's name, and a function from labels to it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions:
+    """How scores are estimated.
+
+    Attributes:
+        permutations: of the labels; 0 leaves the test out.
+        blocks: of the jackknife.
+        level: of confidence.
+    """
+
+    permutations: int = 200
+    blocks: int = BLOCKS
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimated:
+    """A score with its replicates, which several sources on one target share the blocks of; None where it has none."""
+
+    row: ScoreRow
+    jackknife: Jackknife | None = None
+
+
+def estimate_score(score: Score, inputs: ScoreInputs, options: EstimateOptions) -> Estimated:
+    """The score on all samples, its interval and its permutation test."""
+    traits = score.traits
+    row = ScoreRow(
+        name=traits.name,
+        title=traits.title,
+        value=None,
+        interval=None,
+        n=len(inputs.labels) if traits.subsample is None else min(traits.subsample, len(inputs.labels)),
+        direction=traits.better,
+        unit=traits.unit,
+        conditional=traits.conditional,
+    )
+    try:
+        scorer = score.on(inputs)
+        value = scorer(inputs.labels)
+    except UndefinedError as error:
+        return Estimated(row=replace(row, status="undefined", reason=str(error)))
+    jackknife, reason = leave_out(score, inputs, value, options.blocks)
+    interval = None
+    if isinstance(score, OwnInterval):
+        interval, reason = score.interval(inputs, level=options.level), ""
+    elif jackknife is not None:
+        interval = jackknife.interval(level=options.level, within=(traits.lowest, traits.highest))
+    null = permuted_null(score, scorer, inputs, value, options)
+    return Estimated(
+        row=replace(row, value=value, interval=interval, null=null, reason=reason),
+        jackknife=jackknife,
+    )
+
+
+def leave_out(score: Score, inputs: ScoreInputs, value: float, blocks: int) -> tuple[Jackknife | None, str]:
+    """The score without each block of samples; None where it cannot be computed without one of them, and why."""
+    strata = inputs.labels if inputs.labels.ndim == 1 else None
+    dealt = deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
+    if dealt is None:
+        what = "samples" if inputs.groups is None else "groups"
+        return None, f"no interval: fewer {what} than a jackknife takes"
+    replicates: list[float] = []
+    for block in range(int(dealt.max()) + 1):
+        part = inputs.take(kept(dealt, block))
+        try:
+            replicates.append(score.on(part)(part.labels))
+        except UndefinedError as error:
+            return None, f"no interval: without {int((dealt == block).sum())} of the samples, {error.got}"
+    return Jackknife(value=value, replicates=np.array(replicates)), ""
+
+
+def permuted_null(
+    score: Score, scorer: Callable[[Array], float], inputs: ScoreInputs, value: float, options: EstimateOptions
+) -> Null | None:
+    """The score, or its cheaper statistic, under permuted labels; within folds where it is cross-fitted."""
+    if options.permutations == 0:
+        return None
+    name, observed = score.traits.name, value
+    if isinstance(score, OwnNull):
+        name, scorer = score.null_statistic(inputs)
+        observed = scorer(inputs.labels)
+    folds = score.fold_ids(inputs) if isinstance(score, CrossFitted) else np.zeros(len(inputs.labels), dtype=np.int64)
+    drawn, reason = permuted(inputs.labels, folds, inputs.groups, options.permutations, inputs.seed)
+    if reason:
+        return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
+    found: list[float] = []
+    for labels in drawn:
+        try:
+            found.append(scorer(labels))
+        except UndefinedError as error:
+            told = f"with permuted labels, {error.got}"
+            return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=told)
+    return summarise_null(name, observed, np.array(found), score.traits)
+
+
+def summarise_null(name: str, observed: float, found: Floats, traits: Traits) -> Null:
+    """Mean, the range of 95 %, and p, whichever end is the better one."""
+    sign = -1.0 if traits.better == "higher" else 1.0
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Null(
+        statistic=name,
+        observed=observed,
+        mean=float(found.mean()),
+        p=permutation_p(sign * observed, sign * found),
+        r=len(found),
+        interval=(float(low), float(high)),
+    )
+
+
+def permuted(
+    labels: Array, folds: Labels, groups: Labels | None, permutations: int, seed: int
+) -> tuple[Sequence[Array], str]:
+    """Labels of any kind, permuted (r, n, ...), and why they cannot be."""
+    if labels.ndim == 1 and labels.dtype.kind == "i":
+        relabelled = permute_labels(labels, folds, groups=groups, permutations=permutations, seed=seed)
+        return list(relabelled.labels[1:]), relabelled.reason
+    # Numbers, and several labels per sample, go with their samples' positions.
+    positions = np.arange(len(labels), dtype=np.int64)
+    relabelled = permute_labels(positions, folds, groups=groups, permutations=permutations, seed=seed)
+    return [labels[row] for row in relabelled.labels[1:]], relabelled.reason
