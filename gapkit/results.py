@@ -197,11 +197,15 @@ class GapResult:
 
         return gap_table(self)
 
-    def plot(self) -> Any:
-        """A matplotlib figure: every family's normalised misalignment with its interval."""
-        from gapkit.reports.plots import plot_misalignment
+    def plot(self, figure: str = "misalignment") -> Any:
+        """A matplotlib figure: "misalignment", "decomposition", "matches", "label_map", "classes" or "layers".
 
-        return plot_misalignment(self)
+        Raises:
+            OptionError: there is no such figure, or the result has nothing for it.
+        """
+        from gapkit.reports.charts import draw_chart
+
+        return draw_chart(self, figure)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the reading, the figure and the tables."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
 from gapkit.estimates import ClassGap, Misalignment, Null
+from gapkit.gap.beside import Beside
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.classes import class_gaps
-from gapkit.gap.discrepancy import KL, find_discrepancy
+from gapkit.gap.discrepancy import KL
 from gapkit.gap.families import UNDER_KL, FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
-from gapkit.gap.label_maps.ceiling import find_neighbourhood
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.gap.layers import check_layers, layer_rows
-from gapkit.gap.null import NullInputs, null_tests
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
 from gapkit.statistics.folds import Folds, stratified_folds
-from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress, no_progress
 
 __all__ = ["ConditionalInputs", "GapOptions", "MisalignmentResult", "measure_misalignment", "measure_on_folds"]
@@ -114,14 +111,10 @@ def fit_and_score(
     canonical = canonicalise(inputs)
     ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
     problem = prepare(canonical.inputs, ordered, seed=options.seed)
-    # Nearest neighbours are a member of the ceiling and the ceiling's null statistic: one pass serves both.
-    shared = find_neighbourhood(problem) if "ceiling" in options.families and "knn" in options.ceiling else None
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # The null needs no map, so that it can run beside the fits where there is a second core.
-        tests = beside.submit(_null_tests, problem, ordered, options, shared)
-        fits = fit_families(problem, options, progress, shared)
+    with Beside(problem, ordered, options) as beside:
+        fits = fit_families(problem, options, progress, beside.members)
         progress("permutations", 0, 1)
-        nulls = tests.result()
+        nulls = beside.nulls()
         progress("permutations", 1, 1)
     scoring = make_scoring(problem, options, _partial_reason(ordered, inputs))
     scores = score_families(scoring, fits, options.discrepancies)
@@ -181,29 +174,6 @@ def _layers(
 def _with_null(row: Misalignment, tests: Mapping[tuple[str, str], Null]) -> Misalignment:
     """A row with its permutation test; an undefined row has none."""
     return row if row.status == "undefined" else replace(row, null=tests.get((row.label_map, row.discrepancy)))
-
-
-def _null_tests(
-    problem: Problem, folds: Folds, options: GapOptions, neighbourhood: Neighbourhood | None
-) -> dict[tuple[str, str], Null]:
-    """The permutation test of each family under each discrepancy."""
-    if options.permutations == 0:
-        return {}
-    return null_tests(
-        NullInputs(
-            log_p=problem.samples.log_p,
-            features=problem.features,
-            labels=problem.samples.labels,
-            n_classes=problem.n_target,
-            folds=replace(folds, ids=folds.ids[problem.order], home=folds.home[problem.order]),
-            groups=problem.groups,
-            neighbourhood=neighbourhood,
-        ),
-        families=options.families,
-        discrepancies=[find_discrepancy(name) for name in options.discrepancies],
-        permutations=options.permutations,
-        seed=options.seed,
-    )
 
 
 def draw_folds(canonical: Canonical, options: GapOptions) -> Folds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,16 +16,17 @@ from gapkit.gap.label_maps import channel_parts
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps import partition as partitions
 from gapkit.gap.label_maps import under_fits as readings
-from gapkit.gap.label_maps.ceiling import fit_ceiling
+from gapkit.gap.label_maps.ceiling import Member, fit_ceiling
 from gapkit.gap.label_maps.linear import LinearFit, fit_linear
 from gapkit.gap.label_maps.under import Criterion, find_criterion
 from gapkit.gap.label_maps.under_channel_fits import channel_in_sample, refit_channels
 from gapkit.gap.problem import Problem
 from gapkit.gap.reading import read_channel, read_injection, read_partition
-from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress
 
 LETTER, PLAIN = "injection_strict", "linear_plain"
+Independent = Callable[[], Mapping[str, Sequence[Member]]]
+"""Waits for members of the ceiling that read no label map and are fitted elsewhere."""
 UNDER_KL = ("linear", "ceiling", PLAIN)
 """Always log-likelihood fits; they read the channel fitted under KL too."""
 
@@ -77,7 +78,7 @@ class StrictFits:
 
 
 def fit_families(
-    problem: Problem, options: GapOptions, progress: Progress, neighbourhood: Neighbourhood | None = None
+    problem: Problem, options: GapOptions, progress: Progress, independent: Independent | None = None
 ) -> dict[str, FamilyFit | str]:
     """The families that are asked for, each from what the stricter ones found; a text says why one is undefined.
 
@@ -85,7 +86,7 @@ def fit_families(
         problem: samples and parts.
         options: families, members of the ceiling, and what maps are fitted under.
         progress: told about each family.
-        neighbourhood: candidates for nearest neighbours, where they are there already.
+        independent: gives the ceiling's "knn" and "mlp" of each fold, where they are fitted elsewhere.
     """
     wanted = set(options.families)
     fits: dict[str, FamilyFit | str] = {}
@@ -102,7 +103,7 @@ def fit_families(
         found = _fit_channels(problem, strict, progress)
         if "channel" in wanted:
             fits["channel"] = _summarise_channels(problem, found, strict, shown, criterion)
-        fits |= fit_readers(problem, found, options, progress, neighbourhood)
+        fits |= fit_readers(problem, found, options, progress, independent)
     if PLAIN in wanted:
         fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
     return {name: fits[name] for name in options.families}
@@ -113,7 +114,7 @@ def fit_readers(
     fits: Sequence[channels.ChannelFit],
     options: GapOptions,
     progress: Progress,
-    neighbourhood: Neighbourhood | None = None,
+    independent: Independent | None = None,
 ) -> dict[str, FamilyFit]:
     """The families that read features, as far as they are asked for, from the channel of each fold."""
     found: dict[str, FamilyFit] = {}
@@ -123,7 +124,7 @@ def fit_readers(
     found["linear"] = _summarise_linears(problem, linears)
     if "ceiling" in options.families:
         progress("ceiling", 0, 1)
-        found["ceiling"] = _ceiling(problem, fits, linears, options, neighbourhood)
+        found["ceiling"] = _ceiling(problem, fits, linears, options, independent)
         progress("ceiling", 1, 1)
     return found
 
@@ -281,8 +282,8 @@ def _ceiling(
     fits: Sequence[channels.ChannelFit],
     linears: Sequence[LinearFit],
     options: GapOptions,
-    neighbourhood: Neighbourhood | None,
+    independent: Independent | None,
 ) -> FamilyFit:
     """The best member on the inner split, fold by fold."""
-    found = fit_ceiling(problem, fits, linears, options.ceiling, neighbourhood)
+    found = fit_ceiling(problem, fits, linears, options.ceiling, None if independent is None else independent())
     return FamilyFit(held_out=found.held_out, maps=found.maps, members=found.winners)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from gapkit.errors import OptionError, did_you_mean
 from gapkit.estimates import Estimate, Misalignment
 from gapkit.reports import plots
 from gapkit.reports.reading import main_rows, span
@@ -148,6 +149,28 @@ CHARTS = (
         describe=describe_layers,
     ),
 )
+
+
+def draw_chart(result: GapResult, name: str) -> Figure:
+    """The figure of this name.
+
+    Raises:
+        OptionError: there is no such figure, or the result has nothing for it.
+    """
+    charts = {chart.name: chart for chart in CHARTS}
+    if name not in charts:
+        raise OptionError(
+            f"figure {name!r}", expected="one of " + ", ".join(charts), remedy=did_you_mean(name, list(charts))
+        )
+    figure = charts[name].draw(result)
+    if figure is None:
+        there = ", ".join(other for other in charts if other != name and charts[other].draw(result) is not None)
+        raise OptionError(
+            f"figure {name!r} of a result that has nothing for it",
+            expected=f"one of {there}",
+            remedy="measure with --layers for layers; class by class needs one label per sample",
+        )
+    return figure
 
 
 def _value(row: Misalignment) -> str:

@@ -39,21 +39,13 @@ def write_run(result: GapResult, folder: Path) -> Path:
 
     The same result gives the same bytes.
     """
-    from gapkit.reports.charts import CHARTS
-    from gapkit.reports.html import gap_page
-    from gapkit.reports.plots import figure_bytes
+    from gapkit.reports.html import draw_charts, gap_page
 
     make_folder(folder / "figures")
-    drawn: dict[str, bytes] = {}
-    for chart in CHARTS:
-        figure = chart.draw(result)
-        if figure is None:
-            continue
-        for kind in ("png", "svg"):
-            drawn[f"{chart.name}.{kind}"] = content = figure_bytes(figure, kind)
-            write_atomically(folder / "figures" / f"{chart.name}.{kind}", content)
-    inline = {name.removesuffix(".svg"): content for name, content in drawn.items() if name.endswith(".svg")}
-    write_atomically(folder / REPORT, gap_page(result, inline).encode())
+    drawn = draw_charts(result)
+    for name, content in drawn.items():
+        write_atomically(folder / "figures" / f"{name}.svg", content)
+    write_atomically(folder / REPORT, gap_page(result, drawn).encode())
     write_atomically(folder / RESULT, result.to_json().encode())
     return folder
 

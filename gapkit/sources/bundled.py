@@ -76,7 +76,8 @@ class ConvolutionStem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, 32, 32) to tokens (B, 64, width)."""
-        return self.layers(images).flatten(2).transpose(1, 2) + self.position
+        # Contiguous: the blocks would hand the transposed layout on, and copy it at every norm.
+        return self.layers(images).flatten(2).transpose(1, 2).contiguous() + self.position
 
 
 class Block(nn.Module):

@@ -80,10 +80,11 @@ def choose_perceptron(
     """
     network = _make_network(int((~validation).sum()), seed)
     held_out, own_labels = regressors[validation], labels[validation]
+    fitted, fitted_labels = _single(regressors[~validation]), labels[~validation]
     best_loss, best, waited = np.inf, Perceptron(network=network, epochs=1), 0
     probabilities = np.empty((len(held_out), n_classes))
     for epoch in range(1, MOST_EPOCHS + 1):
-        _train(network, regressors[~validation], labels[~validation], n_classes)
+        _train(network, fitted, fitted_labels, n_classes)
         current = Perceptron(network=network, epochs=epoch)
         q = current.predict(held_out)
         loss = criterion(q[np.arange(len(q)), own_labels])
@@ -113,8 +114,9 @@ def fit_perceptron(regressors: Features, labels: Labels, *, n_classes: int, epoc
         [0, 1]
     """
     network = _make_network(len(regressors), seed)
+    fitted = _single(regressors)
     for _ in range(epochs):
-        _train(network, regressors, labels, n_classes)
+        _train(network, fitted, labels, n_classes)
     return Perceptron(network=network, epochs=epochs)
 
 
@@ -134,9 +136,9 @@ def _make_network(size: int, seed: int) -> object:
     )
 
 
-def _train(network: object, regressors: Features, labels: Labels, n_classes: int) -> None:
+def _train(network: object, regressors: Array, labels: Labels, n_classes: int) -> None:
     """One epoch; ``partial_fit`` looks neither for convergence nor at samples of its own choice."""
-    cast(Any, network).partial_fit(_single(regressors), labels, classes=np.arange(n_classes))
+    cast(Any, network).partial_fit(regressors, labels, classes=np.arange(n_classes))
 
 
 def _single(regressors: Features) -> Array:

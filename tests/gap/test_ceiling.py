@@ -9,7 +9,7 @@ import pytest
 
 from gapkit.errors import DataError
 from gapkit.gap import ConditionalInputs
-from gapkit.gap.label_maps.ceiling import GIVEN, find_neighbourhood, fit_ceiling
+from gapkit.gap.label_maps.ceiling import GIVEN, find_neighbourhood, fit_ceiling, neighbour_member
 from gapkit.gap.label_maps.channel import fit_parts
 from gapkit.gap.label_maps.linear import fit_linear
 from gapkit.gap.problem import prepare
@@ -169,7 +169,10 @@ def test_one_pass_over_the_distances_serves_all_folds_and_the_caller(solved, mon
     monkeypatch.setattr("gapkit.gap.label_maps.ceiling.make_neighbourhood", counted)
     found = fit_ceiling(problem, [], [], ("knn",))
     assert calls == [3]
-    shared = fit_ceiling(problem, [], [], ("knn",), find_neighbourhood(problem))
+    near = find_neighbourhood(problem)
+    assert calls == [3, 3]
+    there = {"knn": [neighbour_member(problem, part, near) for part in problem.parts[:-1]]}
+    shared = fit_ceiling(problem, [], [], ("knn",), there)
     assert calls == [3, 3]
     assert (shared.held_out == found.held_out).all()
 

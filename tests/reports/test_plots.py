@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
+from gapkit.errors import OptionError
 from gapkit.reports import plots
 from gapkit.reports.charts import CHARTS, Chart
 from gapkit.reports.plots import lettering
@@ -60,6 +61,16 @@ def test_every_chart_is_drawn_without_a_warning_where_there_is_something(
         assert len(chart.describe(result)) > 10
     assert drawn == DRAWN.get(kind, {chart.name for chart in CHARTS})
     assert plt.get_fignums() == open_before
+
+
+def test_a_result_plots_every_figure_by_name_and_says_what_it_cannot(kinds: dict[str, GapResult]) -> None:
+    for chart in CHARTS:
+        assert texts(kinds["full"].plot(chart.name)) == texts(chart.draw(kinds["full"]) or Figure())
+    assert texts(kinds["full"].plot()) == texts(kinds["full"].plot("misalignment"))
+    with pytest.raises(OptionError, match="figure 'misaligment'.*did you mean"):
+        kinds["full"].plot("misaligment")
+    with pytest.raises(OptionError, match="figure 'layers' of a result.*expected one of misalignment, label_map;"):
+        kinds["small"].plot("layers")
 
 
 def test_kinds_are_those_of_the_fixture(kinds: dict[str, GapResult]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gapkit.errors import DataError, StorageError
 from gapkit.reports import folder as run_folder
@@ -62,8 +61,6 @@ def test_table_shows_every_value_and_every_reason(gap: GapResult) -> None:
 def test_saved_run_holds_the_same_result_and_readable_figures(gap: GapResult, tmp_path: Path) -> None:
     saved = gap.save(tmp_path / "a" / "run")
     assert GapResult.from_json((saved / "result.json").read_text(encoding="utf-8")) == gap
-    with Image.open(saved / "figures" / "misalignment.png") as image:
-        assert image.width > 800
     svg = (saved / "figures" / "misalignment.svg").read_text(encoding="utf-8")
     assert "<script>" not in svg
     assert sorted(path.name for path in saved.iterdir()) == ["figures", "report.html", "result.json"]

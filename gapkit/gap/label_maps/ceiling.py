@@ -89,7 +89,7 @@ def fit_ceiling(
     channels: Sequence[ChannelFit],
     linears: Sequence[LinearFit],
     members: Sequence[str] = ("channel", "linear", "knn", "mlp"),
-    neighbourhood: Neighbourhood | None = None,
+    independent: Mapping[str, Sequence[Member]] | None = None,
 ) -> CeilingFit:
     """The member with the least KL on the inner validation samples, fold by fold; the first of equals.
 
@@ -102,27 +102,33 @@ def fit_ceiling(
         channels: the channel of each fold, read where "channel" is a member.
         linears: the linear map of each fold, read where "linear" is a member.
         members: any of "channel", "linear", "knn" and "mlp".
-        neighbourhood: from ``find_neighbourhood``, where it is there already.
+        independent: "knn" and "mlp" of each fold, where they are there already.
 
     Raises:
         DataError: no member at all.
     """
     parts = problem.parts[:-1]
-    found: dict[str, list[Member]] = {}
+    found: dict[str, Sequence[Member]] = {}
     for name in members:
         if name == "channel":
             found[name] = [_channel_member(problem, part, fit) for part, fit in zip(parts, channels, strict=False)]
         elif name == "linear":
             found[name] = [_linear_member(part, fit) for part, fit in zip(parts, linears, strict=False)]
-        elif name == "knn":
-            found[name] = _neighbour_members(problem, parts, neighbourhood or find_neighbourhood(problem))
-        elif name == "mlp":
-            found[name] = [_perceptron_member(problem, part) for part in parts]
+        else:
+            found[name] = _fit_independent(problem, name) if independent is None else independent[name]
     if problem.tuned is not None:
         found[GIVEN] = [_given_member(problem, part, problem.tuned) for part in parts]
     if not found:
         raise DataError("the ceiling has no member", expected="one at least", remedy="name channel, linear, knn or mlp")
     return _best(problem, parts, found)
+
+
+def _fit_independent(problem: Problem, name: str) -> list[Member]:
+    """The members that read no label map: "knn" or "mlp" of each fold."""
+    if name == "mlp":
+        return [perceptron_member(problem, part) for part in problem.parts[:-1]]
+    neighbourhood = find_neighbourhood(problem)
+    return [neighbour_member(problem, part, neighbourhood) for part in problem.parts[:-1]]
 
 
 def _best(problem: Problem, parts: Sequence[Part], found: Mapping[str, Sequence[Member]]) -> CeilingFit:
@@ -176,21 +182,16 @@ def split_of(part: Part) -> Split:
     return Split(fit=part.fit, validation=part.validation, scored=part.scored)
 
 
-def _neighbour_members(problem: Problem, parts: Sequence[Part], neighbourhood: Neighbourhood) -> list[Member]:
+def neighbour_member(problem: Problem, part: Part, neighbourhood: Neighbourhood) -> Member:
     """The vote of nearest neighbours, eps from the inner validation samples."""
-    found: list[Member] = []
-    for part in parts:
-        criterion = mixed_loss(part.prior[problem.samples.labels[part.validation]])
-        chosen = choose_neighbours(
-            neighbourhood, problem.samples.labels, split_of(part), part.prior, criterion=criterion
-        )
-        eps, loss = _mixture(chosen.validation, problem, part)
-        fitted = NeighbourMap(neighbours=chosen.model, eps=eps)
-        found.append(Member(inner_loss=loss, scored=mix(chosen.scored, part.prior, eps), fitted=fitted))
-    return found
+    criterion = mixed_loss(part.prior[problem.samples.labels[part.validation]])
+    chosen = choose_neighbours(neighbourhood, problem.samples.labels, split_of(part), part.prior, criterion=criterion)
+    eps, loss = _mixture(chosen.validation, problem, part)
+    fitted = NeighbourMap(neighbours=chosen.model, eps=eps)
+    return Member(inner_loss=loss, scored=mix(chosen.scored, part.prior, eps), fitted=fitted)
 
 
-def _perceptron_member(problem: Problem, part: Part) -> Member:
+def perceptron_member(problem: Problem, part: Part) -> Member:
     """A small perceptron, eps from the inner validation samples."""
     labels, validation = problem.samples.labels[part.fit], part.validation[part.fit]
     scaling = fit_scaling(problem.features[part.fit])
