@@ -17,11 +17,15 @@ from gapkit.arrays import Array
 from gapkit.errors import DataError
 from gapkit.estimates import (
     ClassGap,
+    DistanceRow,
     Estimate,
     Misalignment,
+    ScoreRow,
     read_class,
+    read_distance,
     read_estimate,
     read_misalignment,
+    read_score,
 )
 
 SCHEMA = 1
@@ -113,6 +117,8 @@ class GapResult:
         label_maps: lines of each family refitted on all samples used: target and source class, agreement (the share of
             folds whose own map has the line) and, of a channel, mass.
         label_map_fits: their temperature and eps, and the evidence of convergence that the family has.
+        scores: transferability scores, as far as they were asked for.
+        distances: between the target and the source's surrogate, likewise.
         notes: what the reader, the embedder and the estimators said, in words.
         provenance: versions, seed, hashes, options.
         pictures: examples of both sides, for the report; they are no part of the JSON.
@@ -130,6 +136,8 @@ class GapResult:
     per_label: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
     classes: tuple[ClassGap, ...] = ()
     layers: dict[str, tuple[Misalignment, ...]] = field(default_factory=dict[str, tuple[Misalignment, ...]])
+    scores: tuple[ScoreRow, ...] = ()
+    distances: tuple[DistanceRow, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Provenance = field(repr=False)
     pictures: Pictures | None = field(default=None, repr=False, compare=False)
@@ -181,6 +189,8 @@ class GapResult:
                 layers={
                     name: tuple(read_misalignment(row) for row in rows) for name, rows in content["layers"].items()
                 },
+                scores=tuple(read_score(row) for row in content["scores"]),
+                distances=tuple(read_distance(row) for row in content["distances"]),
                 notes=tuple(content["notes"]),
                 provenance=Provenance(**content["provenance"]),
             )

@@ -12,7 +12,7 @@ import jinja2
 from gapkit.reports.charts import CHARTS, Chart
 from gapkit.reports.plots import figure_bytes
 from gapkit.reports.reading import read_gap
-from gapkit.reports.tables import Table, map_tables, misalignment_tables, part_tables, provenance_rows
+from gapkit.reports.tables import Table, map_tables, misalignment_tables, part_tables, provenance_rows, score_tables
 from gapkit.reports.text import target_line
 from gapkit.results import GapResult
 
@@ -61,6 +61,7 @@ def _render(kind: str, result: GapResult, drawn: Mapping[str, bytes]) -> str:
         reading=read_gap(result),
         values=misalignment_tables(result),
         parts=part_tables(result),
+        scores=score_tables(result),
         maps=map_tables(result),
         provenance=Table(title="Provenance", head=(), rows=list(provenance_rows(result))),
         charts=[_show(chart, drawn[chart.name], result) for chart in CHARTS if chart.name in drawn],

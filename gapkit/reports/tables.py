@@ -8,6 +8,14 @@ from typing import Any
 
 from gapkit.estimates import Estimate, Misalignment
 from gapkit.reports.reading import span
+from gapkit.reports.scores import (
+    DISTANCE_HEAD,
+    DISTANCE_NOTE,
+    SCORE_HEAD,
+    SCORE_NOTE,
+    distance_cells,
+    score_cells,
+)
 from gapkit.reports.text import DISCREPANCY_TITLES, PART_MEANINGS
 from gapkit.results import GapResult
 
@@ -75,6 +83,18 @@ def label_tables(result: GapResult) -> list[Table]:
     title = f"Label by label ({DISCREPANCY_TITLES[first]})"
     note = "Normalised misalignment and p of the permutation test."
     return [Table(title=title, head=("label", *families), rows=rows, note=note)]
+
+
+def score_tables(result: GapResult) -> list[Table]:
+    """Transferability scores and distances to the surrogate: those that there are."""
+    tables: list[Table] = []
+    if result.scores:
+        rows = score_cells(result.scores)
+        tables.append(Table(title="Transferability scores", head=SCORE_HEAD, rows=rows, note=SCORE_NOTE))
+    if result.distances:
+        rows = distance_cells(result.distances)
+        tables.append(Table(title="Distances to the surrogate", head=DISTANCE_HEAD, rows=rows, note=DISTANCE_NOTE))
+    return tables
 
 
 def map_tables(result: GapResult) -> list[Table]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gapkit.estimates import Misalignment
 from gapkit.reports.reading import read_gap, span
+from gapkit.reports.scores import score_lines
 from gapkit.results import GapResult
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def gap_table(result: GapResult) -> str:
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
     for sentence in read_gap(result):
         lines += [line.replace(BOUND, " ") for line in paragraph("reading", _bind(sentence))]
+    lines += [*scored, ""] if (scored := score_lines(result)) else []
     for note in result.notes:
         lines += paragraph("note", note)
     return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""Scores and distances as rows of cells, for the text table and for HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gapkit.estimates import DistanceRow, Interval, Null, ScoreRow
+from gapkit.results import GapResult
+
+SCORE_HEAD = ("score", "value", "95 % interval", "better", "p", "permuted")
+DISTANCE_HEAD = ("distance to the surrogate", "value", "95 % interval", "floor", "p", "permuted")
+SCORE_NOTE = "Permuted: the mean of the score, or of its cheaper stand-in, over permuted labels."
+DISTANCE_NOTE = "Floor: the distance between halves of one set, where there is none to be measured."
+
+
+def number(value: float | None) -> str:
+    """A number with four significant digits; empty where there is none.
+
+    Example:
+        >>> number(-1234.5678), number(0.00012345), number(0.0), number(None)
+        ('-1235', '0.0001234', '0', '')
+    """
+    return "" if value is None else f"{value:.4g}"
+
+
+def ends(interval: Interval | None) -> str:
+    """An interval; its ends may be negative."""
+    return "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
+
+
+def named(row: ScoreRow | DistanceRow) -> str:
+    """The title with its unit."""
+    return f"{row.title} ({row.unit})" if row.unit else row.title
+
+
+def score_cells(rows: Sequence[ScoreRow]) -> list[tuple[str, ...]]:
+    """The cells of each score; an undefined one has its reason."""
+    return [
+        (named(row), f"undefined: {row.reason}")
+        if row.value is None
+        else (named(row), number(row.value), ends(row.interval) or row.reason, row.direction, *_test(row.null))
+        for row in rows
+    ]
+
+
+def distance_cells(rows: Sequence[DistanceRow]) -> list[tuple[str, ...]]:
+    """The cells of each distance; an undefined one has its reason."""
+    return [
+        (named(row), f"undefined: {row.reason}")
+        if row.value is None
+        else (named(row), number(row.value), ends(row.interval) or row.reason, number(row.floor), *_test(row.null))
+        for row in rows
+    ]
+
+
+def score_lines(result: GapResult) -> list[str]:
+    """The lines of the text table: scores, then distances, as far as there are any."""
+    lines: list[str] = []
+    if result.scores:
+        lines += ["", *_aligned([SCORE_HEAD, *score_cells(result.scores)])]
+    if result.distances:
+        lines += ["", *_aligned([DISTANCE_HEAD, *distance_cells(result.distances)])]
+    return lines
+
+
+def _test(null: Null | None) -> tuple[str, str]:
+    """P and the mean over permutations."""
+    if null is None or null.p is None:
+        return ("", "")
+    return (f"{null.p:.3f}", number(null.mean))
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as left-aligned columns; the last cell of a short row may be longer than its column."""
+    whole = [row for row in rows if len(row) == len(rows[0])]
+    widths = [
+        max(len(row[0]) for row in rows),
+        *(max(map(len, column)) for column in list(zip(*whole, strict=True))[1:]),
+    ]
+    return [
+        "  " + "".join(cell.ljust(width + 2) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows
+    ]
