@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+from gapkit.statistics.spectrum import Spectrum, find_spectrum
+from gapkit.statistics.totals import Totals, measure_totals
 from gapkit.types import Traits
 
 
@@ -27,6 +30,17 @@ class ScoreInputs:
     log_probabilities: LogProbabilities | None = None
     groups: Labels | None = None
     seed: int = 0
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Mean and scatter of the features, found once for all scores; O(n d^2)."""
+        return measure_totals(self.features)
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Principal axes of the features, likewise; O(d^3) more where n > d, else O(n^2 d) without the scatter."""
+        n, d = self.features.shape
+        return find_spectrum(self.features, self.totals if n > d else None)
 
     def take(self, index: Indices) -> ScoreInputs:
         """The samples at ``index``, in that order."""

@@ -1,0 +1,154 @@
+"""Central sums of features up to fourth order, mergeable: mean, scatter, and what Ledoit-Wolf shrinkage needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Features, Floats, Mask, blocks
+
+CACHED = 1 << 20
+"""Bytes of a block that is read twice: it stays in the processor's cache."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Totals:
+    """Sums over n samples of ``z = x - mean``, none of them divided by n.
+
+    The mean is kept as a sample and the offset from it, which is of the size of the spread and keeps its digits however
+    far the samples are from 0.
+
+    Attributes:
+        n: samples.
+        origin: (d,) one of the samples.
+        offset: (d,) mean less origin.
+        scatter: (d, d) ``sum z z'``.
+        cubes: (d,) ``sum |z|^2 z``; no statistic reads it, but fourth powers cannot be merged without.
+        fourths: ``sum |z|^4``.
+    """
+
+    n: int
+    origin: Floats
+    offset: Floats
+    scatter: Floats
+    cubes: Floats
+    fourths: float
+
+    @property
+    def mean(self) -> Floats:
+        """(d,)."""
+        return self.origin + self.offset
+
+    @property
+    def varying(self) -> Mask:
+        """(d,) the columns that are not constant."""
+        return np.diag(self.scatter) > 0
+
+    @property
+    def shrinkage(self) -> float:
+        """Ledoit and Wolf's shrinkage of the covariance, as ``sklearn.covariance.ledoit_wolf`` has it."""
+        trace, squares = float(np.trace(self.scatter)), float(np.vdot(self.scatter, self.scatter))
+        return ledoit_wolf(self.n, len(self.mean), trace, squares, self.fourths)
+
+
+def ledoit_wolf(n: int, d: int, trace: float, squares: float, fourths: float) -> float:
+    """The share a of the optimal ``(1 - a) S + a (tr S / d) I``, S the covariance with divisor n.
+
+    With m = tr S / d it is ``min(1, b / delta)``, ``delta = |S|^2 - d m^2`` and ``b = (1/n) ((1/n) sum |z|^4 - |S|^2)``
+    in Frobenius norms (Ledoit and Wolf, Journal of Multivariate Analysis 2004): S is shrunk by as much as it is noise.
+    It is 0 where S is a multiple of I already, as it is for one feature.
+
+    Args:
+        n: samples.
+        d: features.
+        trace: of the scatter n S.
+        squares: squared Frobenius norm of the scatter.
+        fourths: ``sum |z|^4``.
+
+    Returns:
+        The share, in [0, 1].
+
+    Example:
+        >>> totals = measure_totals(np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+        >>> round(totals.shrinkage, 4)
+        0.9444
+    """
+    delta = squares / n**2 - (trace / n) ** 2 / d
+    noise = (fourths - squares / n) / n**2
+    # Below the rounding of the difference, S is m I.
+    if d == 1 or noise <= 0 or delta <= np.finfo(np.float64).eps * squares / n**2:
+        return 0.0
+    return min(1.0, noise / delta)
+
+
+def measure_totals(features: Features) -> Totals:
+    """The sums of these samples (n, d), n >= 1; two passes, so that a large mean costs no digits.
+
+    Of a constant column, whatever its value, all sums are exactly 0.
+
+    Example:
+        >>> totals = measure_totals(1e6 + np.array([[0.0], [1.0], [5.0]]))
+        >>> totals.n, totals.mean.tolist(), totals.scatter.tolist(), totals.cubes.tolist(), totals.fourths
+        (3, [1000002.0], [[14.0]], [18.0], 98.0)
+    """
+    d = features.shape[1]
+    origin = features[0].copy()
+    centre = origin + sum((block - origin).sum(axis=0) for block in blocks(features, nbytes=CACHED)) / len(features)
+    first, cubes, scatter, fourths = np.zeros(d), np.zeros(d), np.zeros((d, d)), 0.0
+    for block in blocks(features):
+        z = block - centre
+        squares = np.einsum("ij,ij->i", z, z)
+        first += z.sum(axis=0)
+        scatter += z.T @ z
+        cubes += squares @ z
+        fourths += float(squares @ squares)
+    about_centre = Totals(
+        n=len(features), origin=origin, offset=centre - origin, scatter=scatter, cubes=cubes, fourths=fourths
+    )
+    # The centre is rounded; what is left of the mean is taken out of every order.
+    return _move(about_centre, first, first / len(features))
+
+
+def merge_totals(a: Totals, b: Totals) -> Totals:
+    """The sums of both sets of samples together: Chan, Golub and LeVeque's update (1979), carried on to fourth order.
+
+    Associative and commutative to rounding.
+    """
+    n = a.n + b.n
+    apart = (b.origin - a.origin) + (b.offset - a.offset)
+    none = np.zeros_like(apart)
+    left, right = _move(a, none, apart * (b.n / n)), _move(b, none, -apart * (a.n / n))
+    return Totals(
+        n=n,
+        origin=a.origin,
+        offset=left.offset,
+        # One outer product instead of two.
+        scatter=a.scatter + b.scatter + np.outer(apart, apart * (a.n * (b.n / n))),
+        cubes=left.cubes + right.cubes,
+        fourths=left.fourths + right.fourths,
+    )
+
+
+def _move(sums: Totals, first: Floats, shift: Floats) -> Totals:
+    """Sums about a reference r, with first sum ``sum (x - r)``, to sums about ``r + shift``."""
+    n, trace = sums.n, float(np.trace(sums.scatter))
+    length, along, turned = float(shift @ shift), float(shift @ first), sums.scatter @ shift
+    cross = np.outer(shift, first)
+    cubes = sums.cubes - trace * shift - 2 * turned + 2 * along * shift + length * first - n * length * shift
+    fourths = (
+        sums.fourths
+        - 4 * float(shift @ sums.cubes)
+        + 4 * float(shift @ turned)
+        + 2 * length * trace
+        - 4 * length * along
+        + n * length**2
+    )
+    return Totals(
+        n=n,
+        origin=sums.origin,
+        offset=sums.offset + shift,
+        scatter=sums.scatter - cross - cross.T + n * np.outer(shift, shift),
+        cubes=cubes,
+        fourths=fourths,
+    )
