@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Labels
+from gapkit.arrays import Array, Features, Floats, Labels, Probabilities
 from gapkit.errors import DataError, UndefinedError
+
+ROW_SUM_TOLERANCE = 1e-3
+"""Float16 and float32 softmax rows are off by less."""
 
 
 def check_features(features: Array, name: str = "features") -> Features:
@@ -108,3 +111,49 @@ def present_classes(labels: Array) -> tuple[Labels, int]:
             remedy="take samples of other classes in",
         )
     return codes.astype(np.int64).reshape(-1), len(classes)
+
+
+def check_probabilities(probs: Array, labels: Array) -> Probabilities:
+    """Source class probabilities (n, S) as float64, rows divided by their sums, which may be off by rounding.
+
+    Raises:
+        DataError: they and the target labels have changed places, or rows are no distribution.
+    """
+    found, beside = np.asarray(probs), np.asarray(labels)
+    if found.ndim == 1 and beside.ndim == 2:
+        raise DataError(
+            f"probs has shape {found.shape} and labels has shape {beside.shape}: they have changed places",
+            expected="probs (n, S) and labels (n,)",
+            remedy="pass the source's probabilities first and the target's labels second",
+        )
+    values = check_features(found, "probs")
+    sums = values.sum(axis=1)
+    if values.min() < 0 or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
+        raise DataError(
+            f"probs has entries from {values.min():.6g} and rows that sum to {sums.min():.6g} to {sums.max():.6g}",
+            expected="no negative entry, and rows that sum to 1",
+            remedy="pass the source's softmax, not logits, first, and the target's labels second",
+        )
+    return values / sums[:, None]
+
+
+def check_source_labels(source_labels: Array, labels: Array) -> Array:
+    """Source classes (n,).
+
+    Raises:
+        DataError: probabilities in the place of either argument.
+    """
+    found, beside = np.asarray(source_labels), np.asarray(labels)
+    if beside.ndim == 2 and beside.shape[1] > 1:
+        raise DataError(
+            f"labels has shape {beside.shape}",
+            expected=f"target classes ({len(found)},)",
+            remedy="pass the source's classes, probs.argmax(axis=1), first and the target's labels second",
+        )
+    if found.ndim != 1:
+        raise DataError(
+            f"source_labels has shape {found.shape}",
+            expected="source classes (n,)",
+            remedy="pass probs.argmax(axis=1) instead of probabilities",
+        )
+    return found

@@ -1,0 +1,106 @@
+"""LEEP: how well the source's probabilities predict the labels, through P(target class | source class)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gapkit.arrays import Array, blocks
+from gapkit.errors import UndefinedError
+from gapkit.scores.checks import check_probabilities, encode, present_classes
+from gapkit.scores.inputs import ScoreInputs
+from gapkit.statistics.class_sums import class_sums
+from gapkit.statistics.totals import CACHED
+from gapkit.types import Traits
+
+
+def leep(probs: Array, labels: Array) -> float:
+    """Log expected empirical prediction: the mean log-likelihood of the labels (Nguyen et al., ICML 2020).
+
+    ``1/n sum_i log sum_z P(y_i | z) p_iz`` with ``P(y, z) = 1/n sum_{i: y_i = y} p_iz`` and P(y | z) from it, both from
+    the same samples. In nats, in [-H(Y), 0], H(Y) the entropy of the labels; higher is better. Invariant to the order
+    of samples and to the names of source and target classes.
+
+    A source class without any probability predicts nothing and carries nothing. (The original code divides 0 by 0
+    there, and the score becomes NaN.)
+
+    Args:
+        probs: (n, S) probabilities of the source classes; rows sum to 1, not logits.
+        labels: (n,) target classes, integers or strings.
+
+    Raises:
+        DataError: arrays that cannot be used, or that have changed places.
+        UndefinedError: a single target class.
+
+    Example:
+        >>> probs = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+        >>> leep(probs, np.array(["cat", "cat", "dog", "dog"])), round(leep(probs, np.array([0, 1, 0, 1])), 6)
+        (0.0, -0.693147)
+    """
+    p = check_probabilities(probs, labels)
+    codes = encode(labels, len(p))
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
+    return LEEP().on(ScoreInputs(features=np.empty((len(p), 0)), labels=codes, log_probabilities=log_p))(codes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LEEP:
+    """Estimator of ``leep``."""
+
+    traits: ClassVar[Traits] = Traits(
+        name="leep",
+        title="LEEP",
+        formula="1/n sum_i log sum_z P(y_i|z) p_iz, P(y,z) = 1/n sum_{i: y_i = y} p_iz",
+        paper="Nguyen et al., LEEP: A New Measure to Evaluate Transferability of Learned Representations, ICML 2020",
+        needs=("probabilities", "labels"),
+        lowest=None,
+        highest=0.0,
+        better="higher",
+        unit="nats",
+        conditional=True,
+        invariant=("sample_order", "class_names"),
+        cost="O(n S) for each labelling",
+        avoids="0/0 for source classes without mass; the product of all samples, source and target classes",
+    )
+
+    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+        """Take the probabilities once, a copy (n, S).
+
+        Raises:
+            UndefinedError: the source has no head; or a single class, by the function that is returned.
+        """
+        p = np.exp(source_probabilities(inputs, LEEP.traits.title))
+
+        def score(labels: Array) -> float:
+            codes, n_classes = present_classes(labels)
+            joint = class_sums(p, codes, n_classes)
+            mass = joint.sum(axis=0)
+            conditional = joint / np.where(mass > 0, mass, 1.0)
+            found, start = 0.0, 0
+            for block in blocks(p, nbytes=CACHED):
+                own = conditional[codes[start : start + len(block)]]
+                found += float(np.log(np.einsum("iz,iz->i", block, own)).sum())
+                start += len(block)
+            # Rounding can leave a perfect prediction above 1.
+            return min(0.0, found / len(codes))
+
+        return score
+
+
+def source_probabilities(inputs: ScoreInputs, title: str) -> Array:
+    """Log-probabilities (n, S).
+
+    Raises:
+        UndefinedError: the source has no head.
+    """
+    if inputs.log_probabilities is None:
+        raise UndefinedError(
+            f"{title} of a source without a head",
+            expected="probabilities of source classes",
+            remedy="give the source a head, or choose a score of the features such as LogME",
+        )
+    return inputs.log_probabilities
