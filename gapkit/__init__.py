@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gapkit.errors import DataError, GapkitError, OptionError, SourceError, StorageError
     from gapkit.estimates import Misalignment
     from gapkit.pipeline.inspect import inspect
-    from gapkit.pipeline.measure import MeasureOptions, measure
+    from gapkit.pipeline.measure import measure
+    from gapkit.pipeline.options import MeasureOptions
     from gapkit.results import GapResult
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions, extract
@@ -35,7 +36,7 @@ _HOME = {
     "GapResult": "results",
     "GapkitError": "errors",
     "InputSpec": "types",
-    "MeasureOptions": "pipeline.measure",
+    "MeasureOptions": "pipeline.options",
     "Misalignment": "estimates",
     "OptionError": "errors",
     "ReadOptions": "data.load",

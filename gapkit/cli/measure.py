@@ -10,7 +10,7 @@ from gapkit.cli import options as common
 from gapkit.cli.progress import console_progress
 
 if TYPE_CHECKING:
-    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.pipeline.options import MeasureOptions
     from gapkit.pipeline.request import Request
 
 
@@ -26,6 +26,7 @@ def measure(
     embedder: Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")] = "auto",
     layers: Annotated[str | None, typer.Option(help=common.LAYERS_HELP)] = None,
     discrepancy: Annotated[str, typer.Option(help=common.DISCREPANCY_HELP)] = "kl,zero_one",
+    scores: Annotated[str, typer.Option(help=common.SCORES_HELP)] = "fast",
     target_conditional: Annotated[
         Literal["labels", "probe"], typer.Option(help="One-hot labels, or a linear probe's probabilities.")
     ] = "labels",
@@ -53,7 +54,7 @@ def measure(
     folder = RunFolder(path=out or common.default_folder("measure"), overwrite=overwrite, resume=resume)
     with console_progress(quiet=quiet) as progress:
         result = measure_run(_request(context.params), _options(context.params), folder, progress)
-    common.show(result, f"report    {folder.path / 'report.html'}", as_json=as_json, quiet=quiet)
+    common.show(result, f"report    {folder.report}", as_json=as_json, quiet=quiet)
 
 
 def _request(given: dict[str, Any]) -> Request:
@@ -66,7 +67,7 @@ def _request(given: dict[str, Any]) -> Request:
 
 def _options(given: dict[str, Any]) -> MeasureOptions:
     """What is measured and how, from the command's options."""
-    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.pipeline.options import MeasureOptions
 
     names = ("split", "embedder", "target_conditional", "folds", "bootstrap", "permutations", "seed", "batch_size")
     return MeasureOptions(
@@ -74,5 +75,6 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
         max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),
         layers=common.names(given["layers"]),
         discrepancies=common.discrepancies(given["discrepancy"]),
+        scores=common.names(given["scores"]),
         keep_features=given["cache"],
     )

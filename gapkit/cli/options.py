@@ -31,6 +31,7 @@ Precision = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the
 Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoint, such as timm's name.")]
 Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
 DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jensen_shannon, several, or all."
+SCORES_HELP = "fast, all, none, or names of scores and distances with commas between."
 LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gapkit.errors import OptionError, did_you_mean
+from gapkit.errors import OptionError
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
-from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS, MisalignmentResult
+from gapkit.gap.inputs import MisalignmentResult
 from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
+from gapkit.pipeline.activations import choose_embedder, run_source, run_surrogate
+from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.pictures import example_pictures
+from gapkit.pipeline.scores import FEATURES, Scored, ScoreRequest, measure_scores
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
     label_map_fits,
@@ -27,70 +30,7 @@ from gapkit.results import GapResult
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
 
 if TYPE_CHECKING:
-    from gapkit.embedders import Choice
     from gapkit.sources.source import Source
-
-SPLITS = ("train", "test", "all")
-FEATURES = "features"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
-    """What changes the numbers of ``measure``, and how it runs.
-
-    Attributes:
-        split: samples that are used; a target without a split has only "train", which is all of it.
-        max_samples: stratified draw of at most this many; None uses all.
-        embedder: name of a fixed embedder, "auto" for the choice by the data.
-        layers: names of layers and globs; "linear" and "ceiling" are measured on each of them too. "all" stands for the
-            source's blocks.
-        discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
-        target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
-        folds: of the cross-fitting.
-        bootstrap: resamples of the intervals.
-        permutations: of the null.
-        n_bins: quantile bins of a regression target.
-        seed: of draws, folds, starts and resamples.
-        batch_size: samples per forward pass, None finds one.
-        keep_features: whether features are kept in the cache on disk and read from there.
-    """
-
-    split: Literal["train", "test", "all"] = "train"
-    max_samples: int | None = 10_000
-    embedder: str = "auto"
-    layers: tuple[str, ...] = ()
-    discrepancies: tuple[str, ...] = DISCREPANCIES
-    target_conditional: Literal["labels", "probe"] = "labels"
-    folds: int = 5
-    bootstrap: int = 1000
-    permutations: int = 200
-    n_bins: int = 10
-    seed: int = 0
-    batch_size: int | None = None
-    keep_features: bool = True
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: an option is out of range.
-        """
-        _check_choice("split", self.split, SPLITS)
-        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
-        for name, least in (("folds", 2), ("bootstrap", 100), ("permutations", 0), ("n_bins", 2), ("seed", 0)):
-            _check_least(name, getattr(self, name), least)
-        if self.max_samples is not None:
-            _check_least("max_samples", self.max_samples, 20)
-        if self.batch_size is not None:
-            _check_least("batch_size", self.batch_size, 1)
-        for name in self.discrepancies:
-            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
-
-    def numbers(self) -> dict[str, Any]:
-        """The options that change a number, for the provenance."""
-        told = {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
-        # Lists, as JSON gives them back.
-        return told | {"discrepancies": list(self.discrepancies), "layers": list(self.layers)}
 
 
 def measure(
@@ -128,8 +68,10 @@ def measure(
     choice, embedder = choose_embedder(source, target, embedder, options)
     used, notes = select(target, options)
     check_layers_asked(used, options)
-    activations = run_source(source, used, embedder, surrogate or source.surrogate, options, progress)
+    surrogate = surrogate or source.surrogate
+    activations = run_source(source, used, embedder, surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
+    scored = score(activations, lambda: run_surrogate(source, surrogate, options, progress), options, progress)
     return GapResult(
         source=summarise_source(source, activations),
         target=summarise_target(activations, choice, options),
@@ -137,29 +79,20 @@ def measure(
         label_maps=name_label_maps(gap, activations),
         label_map_fits=label_map_fits(gap),
         decomposition=gap.decomposition,
-        r_squared={} if isinstance(gap, MultilabelResult) else gap.r_squared,
-        per_label=(
-            {name: one.rows for name, one in gap.per_label.items()} if isinstance(gap, MultilabelResult) else {}
-        ),
-        classes=() if isinstance(gap, MultilabelResult) else gap.classes,
-        layers={} if isinstance(gap, MultilabelResult) else gap.layers,
+        **details(gap),
+        scores=scored.rows,
+        distances=scored.distances,
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         pictures=example_pictures(source, used, embedder),
         provenance=provenance(source, used, options, seconds=time.monotonic() - started),
     )
 
 
-def choose_embedder(
-    source: Source, target: Target, given: Embedder | None, options: MeasureOptions
-) -> tuple[Choice, Embedder]:
-    """The embedder with the reason for it; a fixed one takes its statistics from the target's train split."""
-    # Imported here: a mistyped source name should not have to wait for torch.
-    from gapkit.embedders import Choice, choose, fit
-
-    if given is not None:
-        return Choice(name=given.name, reason="given"), given
-    choice = choose(target, source.input, source.token, name=options.embedder)
-    return choice, fit(choice, target, source.input, source.token)
+def details(gap: MisalignmentResult | MultilabelResult) -> dict[str, Any]:
+    """What only a target with one label per sample has, or only one with several."""
+    if isinstance(gap, MultilabelResult):
+        return {"per_label": {name: one.rows for name, one in gap.per_label.items()}}
+    return {"r_squared": gap.r_squared, "classes": gap.classes, "layers": gap.layers}
 
 
 def check_layers_asked(target: Target, options: MeasureOptions) -> None:
@@ -176,39 +109,16 @@ def check_layers_asked(target: Target, options: MeasureOptions) -> None:
         )
 
 
-def chosen_layers(source: Source, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Names and globs of layers, "all" spelled out."""
-    from gapkit.sources.blocks import block_names
-
-    return tuple(name for given in patterns for name in (block_names(source.module) if given == "all" else (given,)))
-
-
-def run_source(
-    source: Source,
-    target: Target,
-    embedder: Embedder,
-    surrogate: Target | None,
+def score(
+    activations: Activations,
+    surrogate: Callable[[], Activations | None],
     options: MeasureOptions,
     progress: Progress = no_progress,
-) -> Activations:
-    """Features and logits of the target; a headless source gets its head from the surrogate, or from prototypes."""
-    from gapkit.sources.cache import FeatureCache
-    from gapkit.sources.capture import CaptureOptions, extract
-
-    capture = CaptureOptions(batch_size=options.batch_size, cache=FeatureCache() if options.keep_features else None)
-    layers = chosen_layers(source, options.layers)
-    activations = extract(source, target, embedder, replace(capture, layers=layers), progress)
-    if source.class_names is not None:
-        return activations
-    from gapkit.embedders import choose, fit
-    from gapkit.sources.heads import complete_head
-
-    known = None
-    if surrogate is not None:
-        own = choose(surrogate, source.input, source.token)
-        fitted = fit(own, surrogate, source.input, source.token)
-        known = extract(source, surrogate, fitted, capture, progress)
-    return complete_head(activations, known, seed=options.seed)
+) -> Scored:
+    """The scores that are asked for, and the distances; on one thread, as the misalignment."""
+    request = ScoreRequest(names=options.scores, permutations=options.permutations, seed=options.seed)
+    with threadpool_limits(1, user_api="blas"):
+        return measure_scores(activations, surrogate, request, progress)
 
 
 def measure_gap(
@@ -251,17 +161,3 @@ def gap_options(options: MeasureOptions) -> GapOptions:
         permutations=options.permutations,
         seed=options.seed,
     )
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        raise OptionError(
-            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(value, choices)
-        )
-
-
-def _check_least(option: str, value: int, least: int) -> None:
-    """Refuse a number below ``least``."""
-    if value < least:
-        raise OptionError(f"{option} {value}", expected=f"at least {least}", remedy=f"use {option} {least} or more")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gapkit.errors import OptionError, StorageError
-from gapkit.pipeline.measure import MeasureOptions, measure
+from gapkit.pipeline.measure import measure
+from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import provenance
 from gapkit.reports.folder import REPORT, RESULT, check_folder
@@ -34,6 +35,11 @@ class RunFolder:
     path: Path
     overwrite: bool = False
     resume: bool = False
+
+    @property
+    def report(self) -> Path:
+        """The page to be read."""
+        return self.path / REPORT
 
     def check(self, options: MeasureOptions) -> None:
         """Refuse a folder that cannot be used, before anything is loaded.

@@ -13,7 +13,7 @@ from gapkit.statistics.binning import quantile_bins
 from gapkit.types import Target
 
 if TYPE_CHECKING:
-    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.pipeline.options import MeasureOptions
 
 DRAW_STREAM = 7
 

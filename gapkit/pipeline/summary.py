@@ -15,7 +15,7 @@ from gapkit.results import Provenance, SourceSummary, TargetSummary, library_ver
 if TYPE_CHECKING:
     from gapkit.embedders.choice import Choice
     from gapkit.gap.conditional import MisalignmentResult
-    from gapkit.pipeline.measure import MeasureOptions
+    from gapkit.pipeline.options import MeasureOptions
     from gapkit.sources.source import Source
     from gapkit.types import Activations, Target
 

@@ -12,10 +12,12 @@ from gapkit.arrays import Array, Floats, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, Null, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
+from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
 from gapkit.statistics.permutation import permutation_p, permute_labels
 from gapkit.types import Traits
 
+SUBSAMPLE_STREAM = 52
 BLOCKS = 20
 """The t quantile of 19 degrees of freedom is 7 % above the normal one."""
 
@@ -73,21 +75,15 @@ class Estimated:
 def estimate_score(score: Score, inputs: ScoreInputs, options: EstimateOptions) -> Estimated:
     """The score on all samples, its interval and its permutation test."""
     traits = score.traits
-    row = ScoreRow(
-        name=traits.name,
-        title=traits.title,
-        value=None,
-        interval=None,
-        n=len(inputs.labels) if traits.subsample is None else min(traits.subsample, len(inputs.labels)),
-        direction=traits.better,
-        unit=traits.unit,
-        conditional=traits.conditional,
-    )
+    inputs = _subsampled(inputs, traits)
+    n = len(inputs.labels)
+    if "probabilities" in traits.needs and inputs.log_probabilities is None:
+        return undefined_score(traits, n, "the source has no head")
     try:
         scorer = score.on(inputs)
         value = scorer(inputs.labels)
     except UndefinedError as error:
-        return Estimated(row=replace(row, status="undefined", reason=str(error)))
+        return undefined_score(traits, n, str(error))
     jackknife, reason = leave_out(score, inputs, value, options.blocks)
     interval = None
     if isinstance(score, OwnInterval):
@@ -95,10 +91,34 @@ def estimate_score(score: Score, inputs: ScoreInputs, options: EstimateOptions) 
     elif jackknife is not None:
         interval = jackknife.interval(level=options.level, within=(traits.lowest, traits.highest))
     null = permuted_null(score, scorer, inputs, value, options)
-    return Estimated(
-        row=replace(row, value=value, interval=interval, null=null, reason=reason),
-        jackknife=jackknife,
+    row = replace(undefined_score(traits, n, reason).row, value=value, interval=interval, null=null, status="ok")
+    return Estimated(row=row, jackknife=jackknife)
+
+
+def undefined_score(traits: Traits, n: int, reason: str) -> Estimated:
+    """The row of a score that these data do not allow."""
+    row = ScoreRow(
+        name=traits.name,
+        title=traits.title,
+        value=None,
+        interval=None,
+        n=n,
+        direction=traits.better,
+        unit=traits.unit,
+        conditional=traits.conditional,
+        status="undefined",
+        reason=reason,
     )
+    return Estimated(row=row)
+
+
+def _subsampled(inputs: ScoreInputs, traits: Traits) -> ScoreInputs:
+    """The samples that a score reads, drawn before blocks are left out of them, and not once more without each."""
+    n = len(inputs.labels)
+    if traits.subsample is None or n <= traits.subsample:
+        return inputs
+    codes = inputs.labels if inputs.labels.ndim == 1 and inputs.labels.dtype.kind == "i" else None
+    return inputs.take(subsample(n, traits.subsample, seed=inputs.seed, stream=SUBSAMPLE_STREAM, labels=codes))
 
 
 def leave_out(score: Score, inputs: ScoreInputs, value: float, blocks: int) -> tuple[Jackknife | None, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
@@ -60,10 +60,7 @@ class Score(Protocol):
     the given one or a permuted one.
     """
 
-    @property
-    def traits(self) -> Traits:
-        """What is declared of it."""
-        ...
+    traits: ClassVar[Traits]
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """A function from labels, as in ``inputs.labels``, to the score.
@@ -83,6 +80,7 @@ class PairInputs:
         surrogate: (m, d) float64 features.
         target_labels: (n,) int64 class codes, or None.
         surrogate_labels: (m,) int64 class codes, or None.
+        target_groups: (n,) codes of target samples that belong together, or None.
         seed: of subsamples, directions and folds.
     """
 
@@ -90,16 +88,14 @@ class PairInputs:
     surrogate: Array
     target_labels: Array | None = None
     surrogate_labels: Array | None = None
+    target_groups: Array | None = None
     seed: int = 0
 
 
 class Distance(Protocol):
     """A distance between target and surrogate."""
 
-    @property
-    def traits(self) -> Traits:
-        """What is declared of it."""
-        ...
+    traits: ClassVar[Traits]
 
     def between(self, pair: PairInputs) -> float:
         """The distance.

@@ -98,7 +98,7 @@ def test_pyright_finds_nothing() -> None:
 
 def test_pyright_reports_what_strict_and_standard_ask_for(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    strict = [tmp_path / "gapkit" / name for name in ("errors.py", "gap/a.py", "statistics/a.py", "results.py")]
+    strict = [tmp_path / "gapkit" / name for name in ("errors.py", "gap/a.py", "statistics/a.py", "results/a.py")]
     standard = [tmp_path / "gapkit" / name for name in ("data/a.py", "cli/a.py")]
     for path in (*strict, *standard):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def test_imports_go_down_only() -> None:
         ("layers", "embedders/choice.py", "import gapkit.sources.source", "gapkit.embedders.choice -> gapkit.sources"),
         ("layers", "data/load.py", "from gapkit.embedders import choose", "gapkit.data.load -> gapkit.embedders"),
         ("layers", "sources/source.py", "from gapkit.data import load", "gapkit.sources.source -> gapkit.data.load"),
-        ("layers", "results.py", "from gapkit.pipeline import measure", "gapkit.results -> gapkit.pipeline.measure"),
+        ("layers", "results/gap.py", "from gapkit.pipeline import measure", "gapkit.results.gap -> gapkit.pipeline"),
         ("layers", "new_part.py", "", "new_part"),
         ("torch", "gap/conditional.py", "from torch import nn", "gapkit.gap.conditional -> torch"),
         ("torch", "types.py", "def f():\n    import torch", "gapkit.types -> torch"),

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapkit.pipeline.measure import MeasureOptions
+from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.selection import select, strata, stratified_draw
 from gapkit.types import Target
 

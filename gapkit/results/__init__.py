@@ -1,0 +1,26 @@
+"""Results: frozen values that carry numbers with n, interval and provenance, and become JSON and back.
+
+``to_json`` gives the text of ``result.json``; ``from_json`` reads it again into an equal value. What could not be
+computed has the status "undefined" with its reason, never NaN.
+"""
+
+from gapkit.results.gap import GapResult, Pictures
+from gapkit.results.provenance import (
+    LIBRARIES,
+    SCHEMA,
+    Provenance,
+    SourceSummary,
+    TargetSummary,
+    library_versions,
+)
+
+__all__ = [
+    "LIBRARIES",
+    "SCHEMA",
+    "GapResult",
+    "Pictures",
+    "Provenance",
+    "SourceSummary",
+    "TargetSummary",
+    "library_versions",
+]
