@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats
+from gapkit.arrays import Array
 from gapkit.errors import UndefinedError
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.points import centre, class_sums
+from gapkit.statistics.class_sums import class_counts
 from gapkit.types import Traits
 
 
@@ -24,8 +24,8 @@ def lfc(features: Array, labels: Array, *, centred: bool = True) -> float:
     al., arXiv 2021). In [-1, 1], without unit, higher for features that suit the labels better; it reaches 1 where
     samples of a class coincide and classes of one size are at the corners of a regular simplex.
 
-    T is known from class sizes and class sums, and |K| from the smaller Gram matrix, so that no n x n matrix is formed
-    where n > d.
+    |K| follows from the spectrum of the features, and T from sizes and sums of the classes, so that no n x n matrix is
+    formed.
 
     Two deviations: features are centred first, as else K is about their mean and a shift changes the score (then
     the score is never negative: the numerator is ``2 sum_c |sum_{i in c} x_i|^2``); and the norms are Frobenius', as in
@@ -41,10 +41,9 @@ def lfc(features: Array, labels: Array, *, centred: bool = True) -> float:
         UndefinedError: one class only, or features that are all alike.
 
     Example:
-        >>> lfc(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), np.array([0, 0, 1, 1]))
-        1.0
-        >>> lfc(np.array([[1.0], [2.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]))
-        0.0
+        >>> features = np.array([[0.0], [0.0], [1.0], [1.0]])
+        >>> round(lfc(features, np.array([0, 0, 1, 1])), 9), round(lfc(features, np.array([0, 1, 0, 1])), 9)
+        (1.0, 0.0)
     """
     x = check_features(features)
     codes = encode(labels, len(x))
@@ -72,44 +71,37 @@ class LFC:
         better="higher",
         conditional=True,
         invariant=("sample_order", "class_names", "shift", "orthogonal", "scale"),
-        cost="O(n d min(n, d)) once, O(n d) for each labelling",
+        cost="O(n d min(n, d)) once, O(n d + C d^2) for each labelling",
         avoids="spectral norms, with which third-party code leaves [-1, 1]; n x n matrices",
     )
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
-        """Centre the features and take |K|, once.
+        """Take |K|, once.
 
         Raises:
             UndefinedError: features that are all alike; the function, for one class only.
         """
-        points = centre(inputs.features)
-        largest = float(np.abs(points).max())
-        if largest == 0:
+        spectrum, n = inputs.spectrum, len(inputs.features)
+        if not len(spectrum.values):
             raise UndefinedError(
                 "the features of all samples are the same",
                 expected="features that differ between samples",
                 remedy="take another layer, or check how the features were made",
             )
-        points /= largest  # the fourth powers below would overflow
-        mean = np.zeros(points.shape[1]) if self.centred else inputs.features.mean(axis=0) / largest
-        n = len(points)
-        # K - mean = P P' + u 1' + 1 u' with P centred, u = P mean; the sum of u is 0, so the three are orthogonal.
-        norm = np.sqrt(_squared_gram_norm(points) + 2 * n * np.square(points @ mean).sum())
+        # In units of the largest singular value: fourth powers of the features could overflow.
+        values = spectrum.values / spectrum.values[0]
+        unit = float(np.sqrt(spectrum.values[0]))
+        mean = np.zeros_like(values) if self.centred else spectrum.mean_inside / unit
+        # K - mean = Z Z' + u 1' + 1 u', Z centred, u = Z mean; the sum of u is 0, so that the three are orthogonal.
+        norm = np.sqrt(np.square(values).sum() + 2 * n * (values @ np.square(mean)))
 
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
-            sizes = np.bincount(codes).astype(np.float64)
-            sums = class_sums(points, codes, n_classes)
-            # K - mean sums to 0, so <K - mean, T - mean> is twice its sum over pairs of the same class.
-            inside = np.square(sums).sum() + 2 * (sizes @ (sums @ mean))
-            equal = np.square(sizes / n).sum()
-            correlation = inside / (norm * n * np.sqrt(equal * (1 - equal)))
-            return float(np.clip(correlation, -1.0, 1.0))
+            counts = class_counts(codes, n_classes)
+            sums = spectrum.class_sums(codes, n_classes) / unit
+            # K - mean sums to 0, so that <K - mean, T - mean> is twice its sum over pairs of the same class.
+            inside = np.square(sums).sum() + 2 * (counts @ (sums @ mean))
+            alike = np.square(counts / n).sum()
+            return float(np.clip(inside / (norm * n * np.sqrt(alike * (1 - alike))), -1.0, 1.0))
 
         return score
-
-
-def _squared_gram_norm(points: Features) -> float:
-    """``|P P'|^2 = |P' P|^2`` in the Frobenius norm, by the smaller of the two."""
-    gram: Floats = points.T @ points if points.shape[1] <= len(points) else points @ points.T
-    return float(np.square(gram).sum())

@@ -12,7 +12,7 @@ from gapkit.arrays import Array, Features, Floats
 from gapkit.errors import UndefinedError
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.points import centre, turn
+from gapkit.statistics.class_sums import by_class
 from gapkit.types import Traits
 
 STRENGTH = 5.0
@@ -88,30 +88,25 @@ class SFDA:
     )
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
-        """Centre and scale the features, and turn them into at most n coordinates, once.
+        """Turn the features into their principal coordinates, at most n, and scale them, once.
 
         Raises:
             UndefinedError: features that are all alike; the function, for one class only, or where samples coincide
                 within every class.
         """
-        points = centre(inputs.features)
-        largest = float(np.abs(points).max())
-        if largest == 0:
+        n, d = inputs.features.shape
+        total = float(inputs.spectrum.values.sum()) / n
+        if total == 0:
             raise UndefinedError(
                 "the features of all samples are the same",
                 expected="features that differ between samples",
                 remedy="take another layer, or check how the features were made",
             )
-        if self.normalise:
-            points /= largest  # or squares could underflow
-            points /= np.sqrt(np.square(points).sum() / len(points))
-        dimension = points.shape[1]
-        points = turn(points)
+        points = inputs.spectrum.coordinates(d) / (np.sqrt(total) if self.normalise else 1.0)
 
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
-            members = [np.flatnonzero(codes == code) for code in range(n_classes)]
-            return _self_challenging(points, members, dimension, self.strength)
+            return _self_challenging(points, by_class(codes, n_classes), d, self.strength)
 
         return score
 

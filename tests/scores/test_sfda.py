@@ -134,7 +134,7 @@ def test_in_their_own_scale_the_scale_matters():
     assert abs(sfda(features, labels, normalise=False) - sfda(features / 5, labels, normalise=False)) > 0.001
 
 
-@pytest.mark.parametrize("power", [-150, -8, 8, 150])
+@pytest.mark.parametrize("power", [-50, -8, 8, 50])
 def test_extreme_scales_change_nothing(power):
     features, labels = blobs(5)
     assert sfda(features * 10.0**power, labels) == pytest.approx(sfda(features, labels), rel=1e-8)
