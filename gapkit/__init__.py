@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gapkit.estimates import Misalignment
     from gapkit.pipeline.inspect import inspect
     from gapkit.pipeline.measure import measure
-    from gapkit.pipeline.options import MeasureOptions
-    from gapkit.results import GapResult
+    from gapkit.pipeline.options import MeasureOptions, RankOptions
+    from gapkit.pipeline.rank import rank
+    from gapkit.results import GapResult, RankResult
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions, extract
     from gapkit.sources.load import load_source
@@ -39,6 +40,8 @@ _HOME = {
     "MeasureOptions": "pipeline.options",
     "Misalignment": "estimates",
     "OptionError": "errors",
+    "RankOptions": "pipeline.options",
+    "RankResult": "results",
     "ReadOptions": "data.load",
     "Source": "sources.source",
     "SourceError": "errors",
@@ -50,6 +53,7 @@ _HOME = {
     "load_source": "sources.load",
     "load_target": "data.load",
     "measure": "pipeline.measure",
+    "rank": "pipeline.rank",
 }
 
 __version__ = "0.1.0"
@@ -64,6 +68,8 @@ __all__ = [
     "MeasureOptions",
     "Misalignment",
     "OptionError",
+    "RankOptions",
+    "RankResult",
     "ReadOptions",
     "Source",
     "SourceError",
@@ -75,6 +81,7 @@ __all__ = [
     "load_source",
     "load_target",
     "measure",
+    "rank",
 ]
 
 

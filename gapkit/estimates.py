@@ -154,8 +154,11 @@ class DistanceRow:
         title: such as "MMD^2".
         value: None where undefined.
         interval: 95 % interval; None where undefined.
-        floor: what the distance is between two halves of one of the sets, where there is nothing to be measured; None
-            where undefined.
+        floor: the larger of the distances between two halves of the target and of the surrogate, where there is nothing
+            to be measured; None where undefined.
+        halves: the distance between a half of the target and a half of the surrogate, of the same size as those of the
+            floor: the one to be read beside it.
+        floor_size: samples of such a half.
         n: target samples that were read.
         n_surrogate: surrogate samples that were read.
         direction: "lower": the nearer, the better.
@@ -170,9 +173,11 @@ class DistanceRow:
     title: str
     value: float | None
     interval: Interval | None
-    floor: float | None
     n: int
     n_surrogate: int
+    floor: float | None = None
+    halves: float | None = None
+    floor_size: int = 0
     direction: Literal["higher", "lower"] = "lower"
     unit: str = ""
     conditional: bool = False

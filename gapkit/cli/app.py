@@ -10,6 +10,7 @@ from gapkit.cli import INTERRUPTED
 from gapkit.cli.cache import cache
 from gapkit.cli.inspect import inspect
 from gapkit.cli.measure import measure
+from gapkit.cli.rank import rank
 from gapkit.cli.sources import sources
 from gapkit.errors import GapkitError
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (measure, inspect, sources, cache):
+for command in (measure, rank, inspect, sources, cache):
     app.command()(command)
 
 

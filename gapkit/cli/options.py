@@ -12,7 +12,7 @@ from gapkit.errors import OptionError
 
 if TYPE_CHECKING:
     from gapkit.data.load import ReadOptions
-    from gapkit.results import GapResult
+    from gapkit.results import GapResult, RankResult
 
 SourceName = Annotated[str, typer.Option(help="vit, timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT or a short name.")]
 TargetName = Annotated[str, typer.Option(help="File, folder or sample:digits.")]
@@ -34,6 +34,12 @@ DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jen
 SCORES_HELP = "fast, all, none, or names of scores and distances with commas between."
 LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the same run in --out.")]
+MaxSamples = Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")]
+EmbedderName = Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")]
+Surrogate = Annotated[str | None, typer.Option(help="Labelled set that gives a headless source its head.")]
+BatchSize = Annotated[int | None, typer.Option(help="Samples per forward pass; found by default.")]
+Cache = Annotated[bool, typer.Option(help="Keep features on disk and use those that are there.")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
 
 
@@ -76,7 +82,7 @@ def default_folder(command: str) -> Path:
     return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{command}"
 
 
-def show(result: GapResult, ending: str, *, as_json: bool, quiet: bool) -> None:
+def show(result: GapResult | RankResult, ending: str, *, as_json: bool, quiet: bool) -> None:
     """Print JSON alone, or the table with its last line, or nothing."""
     if as_json:
         typer.echo(result.to_json(), nl=False)

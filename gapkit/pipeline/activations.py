@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gapkit.pipeline.options import MeasureOptions
+from gapkit.pipeline.options import RunOptions
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def choose_embedder(
-    source: Source, target: Target, given: Embedder | None, options: MeasureOptions
+    source: Source, target: Target, given: Embedder | None, options: RunOptions
 ) -> tuple[Choice, Embedder]:
     """The embedder with the reason for it; a fixed one takes its statistics from the target's train split."""
     # Imported here: a mistyped source name should not have to wait for torch.
@@ -39,7 +39,7 @@ def run_source(
     target: Target,
     embedder: Embedder,
     surrogate: Target | None,
-    options: MeasureOptions,
+    options: RunOptions,
     progress: Progress = no_progress,
 ) -> Activations:
     """Features and logits of the target; a headless source gets its head from the surrogate, or from prototypes."""
@@ -55,7 +55,7 @@ def run_source(
 
 
 def run_surrogate(
-    source: Source, surrogate: Target | None, options: MeasureOptions, progress: Progress = no_progress
+    source: Source, surrogate: Target | None, options: RunOptions, progress: Progress = no_progress
 ) -> Activations | None:
     """Features of the surrogate, through an embedder of its own; None where there is no surrogate."""
     from gapkit.embedders import choose, fit
@@ -68,7 +68,7 @@ def run_surrogate(
     return extract(source, surrogate, fitted, capture_options(options), progress)
 
 
-def capture_options(options: MeasureOptions) -> CaptureOptions:
+def capture_options(options: RunOptions) -> CaptureOptions:
     """How the source is run."""
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions

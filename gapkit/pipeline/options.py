@@ -13,21 +13,16 @@ SPLITS = ("train", "test", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
-    """What changes the numbers of ``measure``, and how it runs.
+class RunOptions:
+    """Which samples are used, how they get through the source, and which scores are computed.
 
     Attributes:
         split: samples that are used; a target without a split has only "train", which is all of it.
         max_samples: stratified draw of at most this many; None uses all.
         embedder: name of a fixed embedder, "auto" for the choice by the data.
-        layers: names of layers and globs; "linear" and "ceiling" are measured on each of them too. "all" stands for the
-            source's blocks.
-        discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
-        target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
-        folds: of the cross-fitting.
-        bootstrap: resamples of the intervals.
-        permutations: of the null, and of the scores' labels.
+        layers: names of layers and globs that are measured too. "all" stands for the source's blocks.
         scores: names of transferability scores and of distances to the surrogate; "fast" (cheap scores), "all", "none".
+        permutations: of the labels.
         n_bins: quantile bins of a regression target.
         seed: of draws, folds, starts and resamples.
         batch_size: samples per forward pass, None finds one.
@@ -38,12 +33,8 @@ class MeasureOptions:
     max_samples: int | None = 10_000
     embedder: str = "auto"
     layers: tuple[str, ...] = ()
-    discrepancies: tuple[str, ...] = DISCREPANCIES
-    target_conditional: Literal["labels", "probe"] = "labels"
-    folds: int = 5
-    bootstrap: int = 1000
-    permutations: int = 200
     scores: tuple[str, ...] = ("fast",)
+    permutations: int = 200
     n_bins: int = 10
     seed: int = 0
     batch_size: int | None = None
@@ -56,22 +47,83 @@ class MeasureOptions:
             OptionError: an option is out of range.
         """
         _check_choice("split", self.split, SPLITS)
-        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
-        for name, least in (("folds", 2), ("bootstrap", 100), ("permutations", 0), ("n_bins", 2), ("seed", 0)):
+        for name, least in (("permutations", 0), ("n_bins", 2), ("seed", 0)):
             _check_least(name, getattr(self, name), least)
-        if self.max_samples is not None:
-            _check_least("max_samples", self.max_samples, 20)
-        if self.batch_size is not None:
-            _check_least("batch_size", self.batch_size, 1)
-        for name in self.discrepancies:
-            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
+        for name, least in (("max_samples", 20), ("batch_size", 1)):
+            if getattr(self, name) is not None:
+                _check_least(name, getattr(self, name), least)
         chosen_measures(self.scores)
 
     def numbers(self) -> dict[str, Any]:
-        """The options that change a number, for the provenance."""
+        """The options that change a number, for the provenance; tuples as the lists that JSON gives back."""
         told = {key: value for key, value in asdict(self).items() if key not in ("keep_features", "batch_size")}
-        # Lists, as JSON gives them back.
-        return told | {name: list(getattr(self, name)) for name in ("discrepancies", "layers", "scores")}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(RunOptions):
+    """What changes the numbers of ``measure``, and how it runs.
+
+    Beside those of ``RunOptions``, with ``layers``, on which "linear" and "ceiling" are measured, and ``permutations``,
+    of the null and of the scores:
+
+    Attributes:
+        discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
+        target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
+        folds: of the cross-fitting.
+        bootstrap: resamples of the intervals.
+    """
+
+    discrepancies: tuple[str, ...] = DISCREPANCIES
+    target_conditional: Literal["labels", "probe"] = "labels"
+    folds: int = 5
+    bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: an option is out of range.
+        """
+        super().__post_init__()
+        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
+        for name, least in (("folds", 2), ("bootstrap", 100)):
+            _check_least(name, getattr(self, name), least)
+        for name in self.discrepancies:
+            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankOptions(RunOptions):
+    """What changes the numbers of ``rank``, and how it runs.
+
+    Attributes:
+        draws: beside the options of ``RunOptions``, draws of the jackknife, for the intervals of ranks and agreement.
+    """
+
+    draws: int = 2000
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: an option is out of range.
+        """
+        super().__post_init__()
+        _check_least("draws", self.draws, 100)
+        known = [score.traits.name for score in chosen_measures(("all",))[0]]
+        for name in self.scores:
+            if name not in (*known, "all", "fast"):
+                raise OptionError(
+                    f"scores {name}",
+                    expected="scores that sources can be ranked by; distances are in the units of each source",
+                    remedy=f"use fast, all, or some of {', '.join(known)}",
+                )
+
+    def score_names(self, *, head: bool) -> tuple[str, ...]:
+        """The scores that are asked for; of a layer, only those that read features."""
+        wanted = [score.traits for score in chosen_measures(self.scores)[0]]
+        return tuple(traits.name for traits in wanted if head or "features" in traits.needs)
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

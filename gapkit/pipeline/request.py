@@ -49,3 +49,43 @@ class Request:
             self.source, arch=self.arch, surrogate=surrogate, device=self.device, precision=self.precision
         )
         return source, target
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankRequest:
+    """Names of sources and of a target with what is needed to load the target.
+
+    Attributes:
+        sources: such as "vit" or "timm:resnet50"; each is loaded when its turn comes.
+        target: a path or "sample:NAME".
+        reading: how the target is read.
+        surrogate: a path or "sample:NAME", for headless sources.
+        device: where the sources run.
+        precision: of their forward passes.
+    """
+
+    sources: tuple[str, ...]
+    target: str
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    surrogate: str | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+
+    def load(self) -> tuple[Target, Target | None]:
+        """The target and the surrogate.
+
+        Raises:
+            GapkitError: one of them cannot be loaded.
+        """
+        surrogate = None if self.surrogate is None else load_target(self.surrogate)
+        return load_target(self.target, self.reading), surrogate
+
+    def open(self, name: str) -> Source:
+        """One of the sources.
+
+        Raises:
+            SourceError: it cannot be loaded.
+        """
+        from gapkit.sources.load import load_source
+
+        return load_source(name, device=self.device, precision=self.precision)

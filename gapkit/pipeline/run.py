@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from gapkit.arrays import digest
 from gapkit.errors import OptionError, StorageError
 from gapkit.pipeline.measure import measure
-from gapkit.pipeline.options import MeasureOptions
+from gapkit.pipeline.options import MeasureOptions, RankOptions, RunOptions
+from gapkit.pipeline.rank import rank
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import provenance
 from gapkit.reports.folder import REPORT, RESULT, check_folder
-from gapkit.results import GapResult, Provenance
+from gapkit.results import GapResult, Provenance, RankResult
 from gapkit.types import Progress, no_progress
 
 if TYPE_CHECKING:
-    from gapkit.pipeline.request import Request
+    from gapkit.pipeline.request import RankRequest, Request
 
+Result = TypeVar("Result", GapResult, RankResult)
 PARTS = ("figures", REPORT)
 """What an interrupted run may have left."""
 
@@ -41,7 +45,7 @@ class RunFolder:
         """The page to be read."""
         return self.path / REPORT
 
-    def check(self, options: MeasureOptions) -> None:
+    def check(self, options: RunOptions) -> None:
         """Refuse a folder that cannot be used, before anything is loaded.
 
         Raises:
@@ -60,8 +64,8 @@ class RunFolder:
             )
         check_folder(self.path, overwrite=self.overwrite or self.resume)
 
-    def whole(self) -> GapResult | None:
-        """The result that a run to be resumed has already; None where there is none.
+    def whole(self, read: Callable[[str], Result]) -> Result | None:
+        """The result that a run to be resumed has already, as ``read`` reads it; None where there is none.
 
         Raises:
             StorageError: the folder holds something else.
@@ -69,7 +73,7 @@ class RunFolder:
         if not self.resume or not self.path.is_dir():
             return None
         if (self.path / RESULT).is_file():
-            return GapResult.from_json((self.path / RESULT).read_text(encoding="utf-8"))
+            return read((self.path / RESULT).read_text(encoding="utf-8"))
         strange = sorted(item.name for item in self.path.iterdir() if item.name not in PARTS and item.name[0] != ".")
         if strange:
             raise StorageError(
@@ -91,13 +95,34 @@ def measure_run(
         GapkitError: something does not go together, or the folder cannot be used.
     """
     folder.check(options)
-    found = folder.whole()
+    found = folder.whole(GapResult.from_json)
     source, target = request.load()
     if found is not None:
         used, _ = select(target, options)
         _check_same(found.provenance, provenance(source, used, options, seconds=0.0), folder.path)
         return found
     result = measure(source, target, options=options, progress=progress)
+    result.save(folder.path)
+    return result
+
+
+def rank_run(
+    request: RankRequest, options: RankOptions, folder: RunFolder, progress: Progress = no_progress
+) -> RankResult:
+    """Rank the sources that are named and write the run folder; a run that is whole already is read instead.
+
+    Raises:
+        GapkitError: something does not go together, or the folder cannot be used.
+    """
+    folder.check(options)
+    found = folder.whole(RankResult.from_json)
+    target, surrogate = request.load()
+    if found is not None:
+        used, _ = select(target, options)
+        asked = options.numbers() | {"sources": list(request.sources), "samples": digest(used.x, used.y)}
+        _compare(found.provenance.options | {"samples": found.provenance.data_hash}, asked, folder.path)
+        return found
+    result = rank(request.sources, target, surrogate=surrogate, options=options, load=request.open, progress=progress)
     result.save(folder.path)
     return result
 
@@ -110,6 +135,11 @@ def _check_same(found: Provenance, asked: Provenance, path: Path) -> None:
     """
     told = {**found.options, "samples": found.data_hash, "weights": found.weights_hash}
     wanted = {**asked.options, "samples": asked.data_hash, "weights": asked.weights_hash}
+    _compare(told, wanted, path)
+
+
+def _compare(told: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    """Refuse a run whose options, samples or weights are others."""
     differing = [key for key in wanted if told.get(key) != wanted[key]]
     if differing:
         raise StorageError(

@@ -13,12 +13,12 @@ from gapkit.statistics.binning import quantile_bins
 from gapkit.types import Target
 
 if TYPE_CHECKING:
-    from gapkit.pipeline.options import MeasureOptions
+    from gapkit.pipeline.options import RunOptions
 
 DRAW_STREAM = 7
 
 
-def select(target: Target, options: MeasureOptions) -> tuple[Target, tuple[str, ...]]:
+def select(target: Target, options: RunOptions) -> tuple[Target, tuple[str, ...]]:
     """The samples that are measured, as classes, and notes on how they were chosen.
 
     One split is taken, a regression target is binned, and at most ``max_samples`` are drawn, class by class.

@@ -15,7 +15,7 @@ from gapkit.results import Provenance, SourceSummary, TargetSummary, library_ver
 if TYPE_CHECKING:
     from gapkit.embedders.choice import Choice
     from gapkit.gap.conditional import MisalignmentResult
-    from gapkit.pipeline.options import MeasureOptions
+    from gapkit.pipeline.options import RunOptions
     from gapkit.sources.source import Source
     from gapkit.types import Activations, Target
 
@@ -36,7 +36,7 @@ def summarise_source(source: Source, activations: Activations) -> SourceSummary:
     )
 
 
-def summarise_target(activations: Activations, choice: Choice, options: MeasureOptions) -> TargetSummary:
+def summarise_target(activations: Activations, choice: Choice, options: RunOptions) -> TargetSummary:
     """The target as it was used."""
     target = activations.target
     names = target.class_names or ()
@@ -56,7 +56,7 @@ def summarise_target(activations: Activations, choice: Choice, options: MeasureO
     )
 
 
-def provenance(source: Source, target: Target, options: MeasureOptions, *, seconds: float) -> Provenance:
+def provenance(source: Source, target: Target, options: RunOptions, *, seconds: float) -> Provenance:
     """Versions, seed, hashes and options: what gives the same numbers again."""
     return Provenance(
         versions=library_versions(),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -24,15 +25,15 @@ class Chart:
         name: of its files.
         title: above it.
         caption: how it is read.
-        draw: draws it; None where the result has nothing for it.
+        draw: draws it, of the kind of result that it belongs to; None where the result has nothing for it.
         describe: what it shows, in words and numbers.
     """
 
     name: str
     title: str
     caption: str
-    draw: Callable[[GapResult], Figure | None]
-    describe: Callable[[GapResult], str]
+    draw: Callable[[Any], Figure | None]
+    describe: Callable[[Any], str]
 
 
 def describe_misalignment(result: GapResult) -> str:
@@ -151,20 +152,20 @@ CHARTS = (
 )
 
 
-def draw_chart(result: GapResult, name: str) -> Figure:
+def draw_chart(result: object, name: str, charts: Sequence[Chart] = CHARTS) -> Figure:
     """The figure of this name.
 
     Raises:
         OptionError: there is no such figure, or the result has nothing for it.
     """
-    charts = {chart.name: chart for chart in CHARTS}
-    if name not in charts:
+    known = {chart.name: chart for chart in charts}
+    if name not in known:
         raise OptionError(
-            f"figure {name!r}", expected="one of " + ", ".join(charts), remedy=did_you_mean(name, list(charts))
+            f"figure {name!r}", expected="one of " + ", ".join(known), remedy=did_you_mean(name, list(known))
         )
-    figure = charts[name].draw(result)
+    figure = known[name].draw(result)
     if figure is None:
-        there = ", ".join(other for other in charts if other != name and charts[other].draw(result) is not None)
+        there = ", ".join(other for other in known if other != name and known[other].draw(result) is not None)
         raise OptionError(
             f"figure {name!r} of a result that has nothing for it",
             expected=f"one of {there}",

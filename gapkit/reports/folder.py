@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gapkit.errors import StorageError
-from gapkit.results import GapResult
+from gapkit.results import GapResult, RankResult
 
 RESULT = "result.json"
 REPORT = "report.html"
@@ -34,18 +34,18 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> Path:
     return folder
 
 
-def write_run(result: GapResult, folder: Path) -> Path:
+def write_run(result: GapResult | RankResult, folder: Path) -> Path:
     """Write the figures, the report, then ``result.json``: where that is, the run is whole.
 
     The same result gives the same bytes.
     """
-    from gapkit.reports.html import draw_charts, gap_page
+    from gapkit.reports.html import draw_charts, page
 
     make_folder(folder / "figures")
     drawn = draw_charts(result)
     for name, content in drawn.items():
         write_atomically(folder / "figures" / f"{name}.svg", content)
-    write_atomically(folder / REPORT, gap_page(result, drawn).encode())
+    write_atomically(folder / REPORT, page(result, drawn).encode())
     write_atomically(folder / RESULT, result.to_json().encode())
     return folder
 

@@ -6,18 +6,28 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jinja2
 
 from gapkit.reports.charts import CHARTS, Chart
 from gapkit.reports.plots import figure_bytes
+from gapkit.reports.rank_charts import RANK_CHARTS
+from gapkit.reports.rank_text import agreement_table, rank_table_of, value_table
 from gapkit.reports.reading import read_gap
-from gapkit.reports.tables import Table, map_tables, misalignment_tables, part_tables, provenance_rows, score_tables
+from gapkit.reports.tables import (
+    Table,
+    map_tables,
+    misalignment_tables,
+    part_tables,
+    provenance_rows,
+    score_tables,
+)
 from gapkit.reports.text import target_line
-from gapkit.results import GapResult
+from gapkit.results import GapResult, RankResult
 
-TEMPLATE = "report.html.j2"
 SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
+Result = GapResult | RankResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +39,7 @@ class Shown:
     alt: str
 
 
-def gap_page(result: GapResult, drawn: Mapping[str, bytes] | None = None) -> str:
+def page(result: Result, drawn: Mapping[str, bytes] | None = None) -> str:
     """The report as the text of one file; the same result gives the same text.
 
     Args:
@@ -39,45 +49,74 @@ def gap_page(result: GapResult, drawn: Mapping[str, bytes] | None = None) -> str
     return _render("page", result, drawn if drawn is not None else draw_charts(result))
 
 
-def gap_fragment(result: GapResult) -> str:
-    """The reading, the first figure and the tables, for a notebook."""
-    figure = CHARTS[0].draw(result)
-    return _render("fragment", result, {} if figure is None else {CHARTS[0].name: figure_bytes(figure, "svg")})
+def fragment(result: Result) -> str:
+    """The first figure and the tables, for a notebook; of a gap its reading too."""
+    first = charts_of(result)[0]
+    figure = first.draw(result)
+    return _render("fragment", result, {} if figure is None else {first.name: figure_bytes(figure, "svg")})
 
 
-def draw_charts(result: GapResult) -> dict[str, bytes]:
+def charts_of(result: Result) -> tuple[Chart, ...]:
+    """The figures of this kind of result."""
+    return RANK_CHARTS if isinstance(result, RankResult) else CHARTS
+
+
+def draw_charts(result: Result) -> dict[str, bytes]:
     """Name -> SVG of every chart that the result has something for."""
-    figures = {chart.name: chart.draw(result) for chart in CHARTS}
+    figures = {chart.name: chart.draw(result) for chart in charts_of(result)}
     return {name: figure_bytes(figure, "svg") for name, figure in figures.items() if figure is not None}
 
 
-def _render(kind: str, result: GapResult, drawn: Mapping[str, bytes]) -> str:
+def _render(kind: str, result: Result, drawn: Mapping[str, bytes]) -> str:
     """A page or a fragment."""
-    return _template().render(
-        kind=kind,
-        result=result,
-        scale=SCALE,
-        target_line=target_line(result),
-        reading=read_gap(result),
-        values=misalignment_tables(result),
-        parts=part_tables(result),
-        scores=score_tables(result),
-        maps=map_tables(result),
-        provenance=Table(title="Provenance", head=(), rows=list(provenance_rows(result))),
-        charts=[_show(chart, drawn[chart.name], result) for chart in CHARTS if chart.name in drawn],
+    charts = [_show(chart, drawn[chart.name], result) for chart in charts_of(result) if chart.name in drawn]
+    if isinstance(result, RankResult):
+        content, template = _rank_content(result), "rank.html.j2"
+    else:
+        content, template = _gap_content(result), "report.html.j2"
+    return _template(template).render(
+        kind=kind, result=result, target_line=target_line(result.target), charts=charts, **content
     )
 
 
-def _show(chart: Chart, svg: bytes, result: GapResult) -> Shown:
+def _gap_content(result: GapResult) -> dict[str, Any]:
+    """Reading and tables of a gap."""
+    ran = ("device, precision", f"{result.source.device}, {result.source.precision}")
+    return {
+        "scale": SCALE,
+        "reading": read_gap(result),
+        "values": misalignment_tables(result),
+        "parts_of_gap": part_tables(result),
+        "scores": score_tables(result),
+        "maps": map_tables(result),
+        "provenance": _provenance(result, [ran]),
+    }
+
+
+def _rank_content(result: RankResult) -> dict[str, Any]:
+    """Tables of a ranking."""
+    return {
+        "tables": [rank_table_of(result), value_table(result)],
+        "details": [agreement_table(result), _provenance(result, [])],
+    }
+
+
+def _provenance(result: Result, more: list[tuple[str, str]]) -> Table:
+    """Versions, seed, hashes, options and time."""
+    rows = provenance_rows(result.provenance)
+    return Table(title="Provenance: versions, seed, hashes, options, time", head=(), rows=[*rows, *more])
+
+
+def _show(chart: Chart, svg: bytes, result: Result) -> Shown:
     """A chart with its picture inline."""
     uri = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
     return Shown(chart=chart, uri=uri, alt=chart.describe(result))
 
 
 @cache
-def _template() -> jinja2.Template:
-    """The template, which escapes every text that it is given."""
+def _template(name: str) -> jinja2.Template:
+    """A template, which escapes every text that it is given."""
     loader = jinja2.PackageLoader("gapkit.reports", "")
     return jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template(TEMPLATE)
+    ).get_template(name)

@@ -8,9 +8,12 @@ from gapkit.estimates import DistanceRow, Interval, Null, ScoreRow
 from gapkit.results import GapResult
 
 SCORE_HEAD = ("score", "value", "95 % interval", "better", "p", "permuted")
-DISTANCE_HEAD = ("distance to the surrogate", "value", "95 % interval", "floor", "p", "permuted")
+DISTANCE_HEAD = ("distance to the surrogate", "value", "95 % interval", "halves", "floor", "p", "permuted")
 SCORE_NOTE = "Permuted: the mean of the score, or of its cheaper stand-in, over permuted labels."
-DISTANCE_NOTE = "Floor: the distance between halves of one set, where there is none to be measured."
+DISTANCE_NOTE = (
+    "Floor: the distance between two halves of one set, where there is none to be measured; halves: between a half of "
+    "the target and a half of the surrogate of the same size, to be read beside the floor."
+)
 
 
 def number(value: float | None) -> str:
@@ -48,9 +51,24 @@ def distance_cells(rows: Sequence[DistanceRow]) -> list[tuple[str, ...]]:
     return [
         (named(row), f"undefined: {row.reason}")
         if row.value is None
-        else (named(row), number(row.value), ends(row.interval) or row.reason, number(row.floor), *_test(row.null))
+        else (
+            named(row),
+            number(row.value),
+            ends(row.interval) or row.reason,
+            number(row.halves),
+            number(row.floor),
+            *_test(row.null),
+        )
         for row in rows
     ]
+
+
+def _distance(row: DistanceRow) -> tuple[str, ...]:
+    """The cells of one distance."""
+    if row.value is None:
+        return (named(row), f"undefined: {row.reason}")
+    beside = (number(row.halves), number(row.floor))
+    return (named(row), number(row.value), ends(row.interval) or row.reason, *beside, *_test(row.null))
 
 
 def score_lines(result: GapResult) -> list[str]:

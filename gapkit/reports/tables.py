@@ -17,7 +17,7 @@ from gapkit.reports.scores import (
     score_cells,
 )
 from gapkit.reports.text import DISCREPANCY_TITLES, PART_MEANINGS
-from gapkit.results import GapResult
+from gapkit.results import GapResult, Provenance
 
 MOST_LINES = 500
 
@@ -115,16 +115,14 @@ def map_tables(result: GapResult) -> list[Table]:
     return tables
 
 
-def provenance_rows(result: GapResult) -> list[tuple[str, str]]:
+def provenance_rows(made: Provenance) -> list[tuple[str, ...]]:
     """Everything that is needed to get the same numbers again."""
-    made = result.provenance
     return [
         ("created", made.created),
         ("seconds", f"{made.seconds:g}"),
         ("seed", str(made.seed)),
         ("data hash", made.data_hash),
         ("weights hash", made.weights_hash),
-        ("device, precision", f"{result.source.device}, {result.source.precision}"),
         *((f"option {name}", json.dumps(value, ensure_ascii=False)) for name, value in made.options.items()),
         *((f"version of {name}", version) for name, version in made.versions.items()),
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gapkit.estimates import Misalignment
 from gapkit.reports.reading import read_gap, span
 from gapkit.reports.scores import score_lines
-from gapkit.results import GapResult
+from gapkit.results import GapResult, TargetSummary
 
 if TYPE_CHECKING:
     from gapkit.sources.cache import FeatureCache
@@ -40,7 +40,7 @@ PART_MEANINGS = {
 
 def gap_table(result: GapResult) -> str:
     """The lines that ``gapkit measure`` prints: source, target, embedder, one row per label map, notes."""
-    lines = [*paragraph("source", result.source.description), *paragraph("target", target_line(result))]
+    lines = [*paragraph("source", result.source.description), *paragraph("target", target_line(result.target))]
     lines += paragraph("embedder", f"{result.target.embedder} (chosen for {result.target.embedder_reason})")
     for discrepancy in dict.fromkeys(row.discrepancy for row in result.misalignment):
         lines += ["", heading(discrepancy)]
@@ -68,9 +68,8 @@ def _bind(sentence: str) -> str:
     return sentence.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
 
 
-def target_line(result: GapResult) -> str:
+def target_line(target: TargetSummary) -> str:
     """Name, size, type and classes of the target in one line."""
-    target = result.target
     split = "" if target.split == "all" else f" ({target.split})"
     shape = "x".join(str(size) for size in target.shape[1:]) or "one value"
     groups = "" if target.groups is None else f", grouped by {target.groups}"

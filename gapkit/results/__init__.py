@@ -13,13 +13,18 @@ from gapkit.results.provenance import (
     TargetSummary,
     library_versions,
 )
+from gapkit.results.rank import Agreement, Rank, RankResult, RankRow
 
 __all__ = [
     "LIBRARIES",
+    "Agreement",
     "SCHEMA",
     "GapResult",
     "Pictures",
     "Provenance",
+    "Rank",
+    "RankResult",
+    "RankRow",
     "SourceSummary",
     "TargetSummary",
     "library_versions",

@@ -159,9 +159,9 @@ class GapResult:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the reading, the figure and the tables."""
-        from gapkit.reports.html import gap_fragment
+        from gapkit.reports.html import fragment
 
-        return gap_fragment(self)
+        return fragment(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``figures/``, ``report.html`` and ``result.json`` into ``folder`` and return it."""

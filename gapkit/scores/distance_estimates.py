@@ -10,6 +10,7 @@ from gapkit.arrays import Array, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import DistanceRow
 from gapkit.scores.estimating import EstimateOptions
+from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
@@ -35,7 +36,12 @@ def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOpt
     jackknife, reason = _leave_out(distance, pair, value)
     within = (traits.lowest, traits.highest)
     interval = None if jackknife is None else jackknife.interval(level=options.level, within=within)
-    return replace(row, value=value, interval=interval, status="ok", reason=reason)
+    row = replace(row, value=value, interval=interval, status="ok", reason=reason)
+    try:
+        floor = noise_floor(distance, pair, target_groups=pair.target_groups)
+    except UndefinedError as error:
+        return replace(row, reason=row.reason or f"no floor: {error.got}")
+    return replace(row, floor=floor.highest, halves=floor.between, floor_size=floor.size)
 
 
 def undefined_distance(traits: Traits, n: int, reason: str, *, n_surrogate: int = 0) -> DistanceRow:
@@ -45,7 +51,6 @@ def undefined_distance(traits: Traits, n: int, reason: str, *, n_surrogate: int 
         title=traits.title,
         value=None,
         interval=None,
-        floor=None,
         n=n,
         n_surrogate=n_surrogate,
         direction=traits.better,

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from gapkit.reports.charts import CHARTS
-from gapkit.reports.html import gap_fragment, gap_page
+from gapkit.reports.html import fragment
+from gapkit.reports.html import page as page_text
 from gapkit.reports.reading import read_gap
 from gapkit.results import GapResult
 
@@ -67,7 +68,7 @@ def hostile(gap: GapResult) -> GapResult:
 
 @pytest.mark.parametrize("kind", ["small", "full", "minimal", "empty", "undefined", "regression", "several labels"])
 def test_page_is_whole_and_needs_nothing_else(kind: str, kinds: dict[str, GapResult]) -> None:
-    for text in (gap_page(kinds[kind]), gap_fragment(kinds[kind])):
+    for text in (page_text(kinds[kind]), fragment(kinds[kind])):
         page = Page(text)
         for tag, attributes in page.elements:
             assert tag not in {"script", "iframe", "object", "embed", "form", "base", "link"}
@@ -84,7 +85,7 @@ def test_page_is_whole_and_needs_nothing_else(kind: str, kinds: dict[str, GapRes
 
 def test_every_text_is_escaped(kinds: dict[str, GapResult]) -> None:
     result = hostile(kinds["full"])
-    for text in (gap_page(result), gap_fragment(result)):
+    for text in (page_text(result), fragment(result)):
         page = Page(text)
         assert "<script" not in text
         assert '" onload="x' not in text
@@ -93,7 +94,7 @@ def test_every_text_is_escaped(kinds: dict[str, GapResult]) -> None:
 
 
 def test_inline_pictures_are_svg_without_scripts(kinds: dict[str, GapResult]) -> None:
-    pictures = [attributes["src"] for tag, attributes in Page(gap_page(kinds["full"])).elements if tag == "img"]
+    pictures = [attributes["src"] for tag, attributes in Page(page_text(kinds["full"])).elements if tag == "img"]
     assert len(pictures) == len(CHARTS)
     for uri in pictures:
         svg = base64.b64decode((uri or "").split(",")[1])
@@ -104,7 +105,7 @@ def test_inline_pictures_are_svg_without_scripts(kinds: dict[str, GapResult]) ->
 
 def test_page_holds_header_reading_tables_maps_and_provenance(kinds: dict[str, GapResult]) -> None:
     result = kinds["full"]
-    page = Page(gap_page(result))
+    page = Page(page_text(result))
     words = page.text
     for said in (result.source.description, result.target.embedder, *read_gap(result), *result.notes):
         assert " ".join(said.split()) in words
@@ -118,20 +119,20 @@ def test_page_holds_header_reading_tables_maps_and_provenance(kinds: dict[str, G
 
 
 def test_label_maps_of_many_lines_are_cut_and_counted(kinds: dict[str, GapResult]) -> None:
-    words = Page(gap_page(kinds["242 classes"])).text
+    words = Page(page_text(kinds["242 classes"])).text
     assert "226 further lines are in result.json." in words
     assert "352 source classes are read as no target class." not in words
 
 
 def test_multilabel_page_lists_each_label_with_its_p(kinds: dict[str, GapResult]) -> None:
-    words = Page(gap_page(kinds["several labels"])).text
+    words = Page(page_text(kinds["several labels"])).text
     assert "Label by label (KL)" in words
     assert "0.70 (p 0.005)" in words
 
 
 def test_notebooks_show_the_reading_the_figure_and_the_tables(gap: GapResult) -> None:
     text = gap._repr_html_()
-    assert text == gap_fragment(gap)
+    assert text == fragment(gap)
     page = Page(text)
     assert sum(tag == "img" for tag, _ in page.elements) == 1
     assert read_gap(gap)[0] in page.text
@@ -151,7 +152,7 @@ def test_the_same_result_gives_the_same_files(kinds: dict[str, GapResult], tmp_p
     }
     for path in files[0]:
         assert (folders[0] / path).read_bytes() == (folders[1] / path).read_bytes()
-    assert (folders[0] / "report.html").read_text(encoding="utf-8") == gap_page(result)
+    assert (folders[0] / "report.html").read_text(encoding="utf-8") == page_text(result)
 
 
 def test_text_reports_do_not_load_what_draws() -> None:

@@ -1,0 +1,204 @@
+"""``rank``: one target -> several sources, and their layers -> scores -> their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gapkit.arrays import Floats, digest
+from gapkit.errors import OptionError
+from gapkit.pipeline.activations import choose_embedder, run_source
+from gapkit.pipeline.options import RankOptions
+from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
+from gapkit.pipeline.selection import select
+from gapkit.pipeline.summary import overlap, summarise_source, summarise_target
+from gapkit.results import Provenance, RankResult, SourceSummary, TargetSummary, library_versions
+from gapkit.results.rank import Agreement, Rank, RankRow
+from gapkit.scores.estimating import Estimated
+from gapkit.scores.ranking import Candidates, agreement, draw_all, rank_interval, ranks
+from gapkit.types import Progress, Target, no_progress
+
+if TYPE_CHECKING:
+    from gapkit.sources.source import Source
+
+TASK = "sources"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """One source on the target.
+
+    Attributes:
+        source: as it was used.
+        target: as it was used, with this source's embedder.
+        weights_hash: of the source.
+        layers: layer -> its scores.
+        notes: what was said on the way.
+    """
+
+    source: SourceSummary
+    target: TargetSummary
+    weights_hash: str
+    layers: dict[str, dict[str, Estimated]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """How sources are examined, and who is told."""
+
+    options: RankOptions
+    progress: Progress
+
+
+def rank(
+    sources: Sequence[Source | str],
+    target: Target,
+    *,
+    surrogate: Target | None = None,
+    options: RankOptions | None = None,
+    load: Callable[[str], Source] | None = None,
+    progress: Progress = no_progress,
+) -> RankResult:
+    """Order sources, and with ``options.layers`` their layers, by transferability scores on one target.
+
+    All sources see the same samples, and the same blocks of them are left out for the intervals, so that differences
+    between sources are paired.
+
+    Args:
+        sources: loaded sources, or names as ``load_source`` takes them, which are loaded one after the other.
+        target: the labelled dataset.
+        surrogate: labelled set that gives a headless source its head; by default the source's own.
+        options: what is computed and how.
+        load: loads a source by its name; by default ``load_source``.
+        progress: told about sources and scores.
+
+    Raises:
+        GapkitError: a source cannot be loaded, or does not go with the target.
+    """
+    options = options or RankOptions()
+    started = time.monotonic()
+    _check_names(sources)
+    used, notes = select(target, options)
+    examined: list[Examined] = []
+    for source in _loaded(sources, load):
+        examined.append(examine(source, target, used, surrogate, Watched(options=options, progress=progress)))
+        progress(TASK, len(examined), len(sources))
+    rows, pairs = order(examined, options)
+    own = [f"{one.source.name}: {note}" for one in examined for note in one.notes]
+    return RankResult(
+        target=examined[0].target,
+        sources=tuple(one.source for one in examined),
+        embedders={one.source.name: one.target.embedder for one in examined},
+        rows=rows,
+        agreement=pairs,
+        notes=(*target.notes, *notes, *own),
+        provenance=Provenance(
+            versions=library_versions(),
+            seed=options.seed,
+            data_hash=digest(used.x, used.y),
+            weights_hash=digest(*(one.weights_hash for one in examined)),
+            options=options.numbers() | {"sources": [one.source.name for one in examined]},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - started, 3),
+        ),
+    )
+
+
+def examine(source: Source, target: Target, used: Target, surrogate: Target | None, how: Watched) -> Examined:
+    """The scores of one source on the chosen samples, layer by layer; what reads the head stands with the last."""
+    options = how.options
+    choice, embedder = choose_embedder(source, target, None, options)
+    activations = run_source(source, used, embedder, surrogate or source.surrogate, options, how.progress)
+    found: dict[str, dict[str, Estimated]] = {}
+    for layer in activations.features:
+        names = options.score_names(head=layer == FEATURES)
+        if not names:
+            continue
+        request = ScoreRequest(names=names, layer=layer, permutations=options.permutations, seed=options.seed)
+        with threadpool_limits(1, user_api="blas"):
+            scored = measure_scores(activations, lambda: None, request, how.progress)
+        found[layer] = {one.row.name: one for one in scored.scores}
+    return Examined(
+        source=summarise_source(source, activations),
+        target=summarise_target(activations, choice, options),
+        weights_hash=source.weights_hash,
+        layers=found,
+        notes=(*overlap(source, used), *activations.notes),
+    )
+
+
+def order(examined: Sequence[Examined], options: RankOptions) -> tuple[tuple[RankRow, ...], tuple[Agreement, ...]]:
+    """Rows by the mean of their ranks, and the agreement of the scores."""
+    entries = [(one.source.name, layer, scores) for one in examined for layer, scores in one.layers.items()]
+    names = [name for name in options.score_names(head=True) if any(name in scores for _, _, scores in entries)]
+    columns = {name: _column([scores.get(name) for _, _, scores in entries]) for name in names}
+    drawn = draw_all(columns, options.draws, seed=options.seed)
+    places = {name: ranks(column.goodness) for name, column in columns.items()}
+    spans = {name: rank_interval(drawn[name], places[name]) for name in names}
+    rows = [
+        RankRow(
+            source=source,
+            layer=layer,
+            scores={name: one.row for name, one in scores.items()},
+            rank={
+                name: Rank(value=float(places[name][k]), interval=spans[name][k])
+                for name in names
+                if not np.isnan(places[name][k])
+            },
+        )
+        for k, (source, layer, scores) in enumerate(entries)
+    ]
+    pairs = [_agreement(a, b, columns, drawn) for a, b in combinations(names, 2)]
+    return tuple(sorted(rows, key=_mean_rank)), tuple(pairs)
+
+
+def _column(found: Sequence[Estimated | None]) -> Candidates:
+    """One score of all rows."""
+    values = [np.nan if one is None or one.row.value is None else one.row.value for one in found]
+    direction = next(one.row.direction for one in found if one is not None)
+    return Candidates(
+        values=np.array(values),
+        jackknifes=[None if one is None else one.jackknife for one in found],
+        higher=direction == "higher",
+    )
+
+
+def _agreement(a: str, b: str, columns: Mapping[str, Candidates], drawn: Mapping[str, Floats]) -> Agreement:
+    """Kendall's tau of two scores."""
+    tau = agreement(columns[a], columns[b], (drawn[a], drawn[b]))
+    return Agreement(a=a, b=b, tau=tau.value, interval=tau.interval, n=tau.n)
+
+
+def _mean_rank(row: RankRow) -> float:
+    """Of its scores; a row without any comes last."""
+    return float(np.mean([place.value for place in row.rank.values()])) if row.rank else float("inf")
+
+
+def _loaded(sources: Sequence[Source | str], load: Callable[[str], Source] | None) -> Iterator[Source]:
+    """Each source, loaded when its turn comes: one model at a time is in memory."""
+    from gapkit.sources.load import load_source
+
+    for source in sources:
+        yield (load or load_source)(source) if isinstance(source, str) else source
+
+
+def _check_names(sources: Sequence[Source | str]) -> None:
+    """Refuse no source at all, and one that is named twice.
+
+    Raises:
+        OptionError: says which.
+    """
+    names = [source if isinstance(source, str) else source.name for source in sources]
+    if not names:
+        raise OptionError("no sources", expected="at least one", remedy="name sources with commas between")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError(f"{twice[0]} twice among the sources", expected="each once", remedy="leave one out")

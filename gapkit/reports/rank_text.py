@@ -1,0 +1,102 @@
+"""A ranking as text and as rows of cells."""
+
+from __future__ import annotations
+
+import textwrap
+
+from gapkit.estimates import Interval, ScoreRow
+from gapkit.reports.scores import ends, named, number
+from gapkit.reports.tables import Table
+from gapkit.reports.text import LINE_WIDTH, columns, paragraph, target_line
+from gapkit.results import Agreement, RankResult
+from gapkit.results.rank import Rank, RankRow
+
+NO_RANK = "-"
+MOST_LINES = 30
+RANK_NOTE = "Ranks, 1 is the best, with their 95 % intervals over the samples of the target; rows by the mean rank."
+TAU_NOTE = (
+    "Kendall's tau of the orders by two scores: 1 the same order, -1 the opposite one. Intervals are over the samples "
+    "of the target; other sources would be another question."
+)
+FEATURES = "features"
+
+
+def rank_table(result: RankResult) -> str:
+    """The lines that ``gapkit rank`` prints: target, sources, ranks, values, agreement and notes."""
+    lines = paragraph("target", target_line(result.target))
+    for source in result.sources:
+        lines += paragraph("source", f"{source.description}; embedder: {result.embedders[source.name]}")
+    for content in (rank_table_of(result), value_table(result), agreement_table(result)):
+        if not content.rows:
+            continue
+        if len(content.rows) > MOST_LINES:
+            lines += ["", f"  {content.title.lower()}: {len(content.rows)} lines, in the report and in the JSON"]
+            continue
+        table = [content.head, *(row + ("",) * (len(content.head) - len(row)) for row in content.rows)]
+        lines += ["", *(f"  {line}" for line in columns(table).splitlines())]
+    lines += ["", *textwrap.wrap(RANK_NOTE, LINE_WIDTH)]
+    for note in result.notes:
+        lines += paragraph("note", note)
+    return "\n".join(lines)
+
+
+def rank_table_of(result: RankResult) -> Table:
+    """The rank of every row by every score."""
+    titles = result.titles
+    rows = [(row_name(row, result), *(place(row.rank.get(name)) for name in titles)) for row in result.rows]
+    return Table(title="Ranks", head=("rank by", *titles.values()), rows=rows, note=RANK_NOTE)
+
+
+def value_table(result: RankResult) -> Table:
+    """Every score of every row, with its interval and p."""
+    rows = [
+        (row_name(row, result), named(score), *_value(score)) for row in result.rows for score in row.scores.values()
+    ]
+    head = ("source", "score", "value", "95 % interval", "better", "p")
+    return Table(title="Scores", head=head, rows=rows)
+
+
+def agreement_table(result: RankResult) -> Table:
+    """Kendall's tau of every pair of scores."""
+    titles = result.titles
+    rows = [(titles[pair.a], titles[pair.b], *_tau(pair)) for pair in result.agreement if pair.n > 1]
+    return Table(title="Agreement", head=("score", "and", "Kendall's tau", "95 % interval"), rows=rows, note=TAU_NOTE)
+
+
+def row_name(row: RankRow, result: RankResult) -> str:
+    """The source, with its layer where layers are ranked."""
+    layers = any(other.layer != FEATURES for other in result.rows)
+    return f"{row.source} {row.layer}" if layers else row.source
+
+
+def place(rank: Rank | None) -> str:
+    """A rank with its interval.
+
+    Example:
+        >>> place(Rank(value=2.0, interval=(1.0, 2.5))), place(Rank(value=1.0, interval=(1.0, 1.0))), place(None)
+        ('2 (1 - 2.5)', '1', '-')
+    """
+    if rank is None:
+        return NO_RANK
+    wide = rank.interval is not None and rank.interval[0] < rank.interval[1]
+    return f"{rank.value:g}" + (f" ({_span(rank.interval)})" if wide else "")
+
+
+def _span(interval: Interval | None) -> str:
+    """Ends of an interval of ranks."""
+    return "" if interval is None else f"{interval[0]:g} - {interval[1]:g}"
+
+
+def _value(score: ScoreRow) -> tuple[str, ...]:
+    """Value, interval, direction and p; the reason where it is undefined."""
+    if score.value is None:
+        return (f"undefined: {score.reason}",)
+    p = "" if score.null is None or score.null.p is None else f"{score.null.p:.3f}"
+    return (number(score.value), ends(score.interval) or score.reason, score.direction, p)
+
+
+def _tau(pair: Agreement) -> tuple[str, str]:
+    """Tau and its interval."""
+    if pair.tau is None:
+        return ("undefined", "one of them is the same for all rows")
+    return (f"{pair.tau:.2f}", ends(pair.interval))
