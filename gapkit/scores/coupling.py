@@ -13,6 +13,9 @@ from gapkit.scores.bures import PerPair
 
 PIVOTS = 10**9
 """Limit of the network simplex, never met: POT's own of 100 000 is met at n = 3 000, with a value that is too large."""
+WARM_SHARE = 0.03
+"""Regularisation of the potentials that the cost is reduced by, as a share of its mean; between 0.01 and 0.1 it makes
+little difference."""
 BLOCK_ENTRIES = 1 << 22
 """Float64 that are held at once where differences of samples are summed (32 MB)."""
 
@@ -132,35 +135,68 @@ def squared_distances(x: Floats, y: Floats) -> Matrix:
         >>> squared_distances(np.array([[0.0], [1.0]]), np.array([[3.0]])).tolist()
         [[9.0], [4.0]]
     """
-    distances = x @ (-2 * y.T)
-    distances += np.square(x).sum(axis=1)[:, None]
-    distances += np.square(y).sum(axis=1)
+    left = np.hstack([x, np.square(x).sum(axis=1)[:, None], np.ones((len(x), 1))])
+    right = np.hstack([-2 * y, np.ones((len(y), 1)), np.square(y).sum(axis=1)[:, None]])
+    distances = left @ right.T
     return np.maximum(distances, 0.0, out=distances)
 
 
 def exact_plan(cost: Matrix) -> tuple[SparsePlan, TransportEvidence]:
     """The optimal coupling for a cost (n, m), by POT's network simplex (Bonneel et al., SIGGRAPH Asia 2011).
 
-    The gap is that of the solver's dual potentials after one c-transform, which makes them feasible. Memory: the cost,
-    the coupling and the solver's own arrays, about 50 bytes for each entry of the cost.
+    The simplex is given the cost reduced by feasible potentials, which has the same optimal couplings and takes it
+    about half the pivots. The gap is that of its dual potentials after one c-transform, which makes them feasible.
+
+    Args:
+        cost: not negative; overwritten, as it is large. With the solver's own arrays about 50 bytes for each entry.
     """
     import ot  # pyright: ignore[reportMissingTypeStubs]
 
     library: Any = ot
-    # The solver adds 1 to the largest cost, so that tiny costs would drown; a power of two scales without rounding.
-    scale = 2.0 ** -np.ceil(np.log2(cost.max())) if cost.max() > 0 else 1.0
+    scale = _reduce(cost)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of iterations: what it says is in the evidence
-        found, log = library.emd([], [], cost * scale, numItermax=PIVOTS, log=True)
-    rows, columns = np.nonzero(found)
-    plan = SparsePlan(rows=rows, columns=columns, mass=found[rows, columns])
-    potentials = np.asarray(log["u"]) / scale
-    dual = float(potentials.mean() + (cost - potentials[:, None]).min(axis=0).mean())
-    primal = float(plan.mass @ cost[rows, columns])
+        found, log = library.emd([], [], cost, numItermax=PIVOTS, log=True)
     n, m = cost.shape
+    rows, columns = np.divmod(np.flatnonzero(found > 0), m)
+    plan = SparsePlan(rows=rows, columns=columns, mass=found[rows, columns])
+    primal = plan.mass @ cost[rows, columns]
+    potentials = np.asarray(log["u"])
+    cost -= potentials[:, None]
+    dual = potentials.mean() + cost.min(axis=0).mean()
     residual = np.abs(np.bincount(rows, plan.mass, n) - 1 / n).sum()
     residual += np.abs(np.bincount(columns, plan.mass, m) - 1 / m).sum()
     evidence = TransportEvidence(
-        gap=float(primal - dual), residual=float(residual), iterations=None, converged=log["warning"] is None
+        gap=float(scale * (primal - dual)),
+        residual=float(residual),
+        iterations=None,
+        converged=log["warning"] is None,
     )
     return plan, evidence
+
+
+def log_mean_exp(scores: Matrix) -> Floats:
+    """Log of the mean of exp over each row; the scores are overwritten."""
+    largest = scores.max(axis=1)
+    scores -= largest[:, None]
+    np.exp(scores, out=scores)
+    return largest + np.log(scores.mean(axis=1))
+
+
+def _reduce(cost: Matrix) -> float:
+    """Scale the cost to order 1 and subtract feasible potentials, in place; returns the scale.
+
+    The solver adds 1 to the largest cost, so that tiny costs would drown; a power of two scales without rounding. The
+    potentials are those of one sweep of Sinkhorn's algorithm, made feasible by two c-transforms.
+    """
+    largest = cost.max()
+    if largest == 0:
+        return 1.0
+    scale = 2.0 ** np.ceil(np.log2(largest))
+    cost /= scale
+    level = WARM_SHARE * cost.mean()
+    f = -level * log_mean_exp(cost / -level)
+    g = -level * log_mean_exp((f[:, None] - cost).T / level)
+    cost -= (cost - g).min(axis=1)[:, None]
+    cost -= cost.min(axis=0)
+    return float(scale)

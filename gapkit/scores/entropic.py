@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import xlogy  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Floats
-from gapkit.scores.coupling import DensePlan, Matrix, TransportEvidence
+from gapkit.scores.coupling import DensePlan, Matrix, TransportEvidence, log_mean_exp
 
 LARGEST_LOG = 100.0
 """Scalings beyond exp of this are absorbed into the potentials; float64 ends at exp(709)."""
@@ -92,17 +92,9 @@ def solve_entropic(cost: Matrix, epsilon: float, *, tolerance: float, max_iterat
 
 def _sweep(cost: Matrix, f: Floats, g: Floats, epsilon: float) -> tuple[Floats, Floats]:
     """Both potentials moved half-way to the soft minimum against the other."""
-    left = -epsilon * _log_mean_exp((g - cost) / epsilon)
-    right = -epsilon * _log_mean_exp((f[:, None] - cost).T / epsilon)
+    left = -epsilon * log_mean_exp((g - cost) / epsilon)
+    right = -epsilon * log_mean_exp((f[:, None] - cost).T / epsilon)
     return (f + left) / 2, (g + right) / 2
-
-
-def _log_mean_exp(scores: Matrix) -> Floats:
-    """Log of the mean of exp over each row."""
-    largest = scores.max(axis=1)
-    scores -= largest[:, None]
-    np.exp(scores, out=scores)
-    return largest + np.log(scores.mean(axis=1))
 
 
 def _scale(kernel: Matrix, tolerance: float, budget: int) -> tuple[Floats, Floats, int]:

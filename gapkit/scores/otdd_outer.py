@@ -63,9 +63,9 @@ def sinkhorn_transport(first: LabelledSide, second: LabelledSide, shape: PerPair
 
 def sample_costs(first: LabelledSide, second: LabelledSide, distances: PerPair, options: OTDDOptions) -> Matrix:
     """``lambda_x |x_i - x'_j|^2 + lambda_y W^2(y_i, y'_j)`` (n, m) about the sides' own means."""
-    cost = squared_distances(first.features, second.features)
-    cost *= options.lambda_x
-    # Row by row of the first side's classes: no second matrix (n, m) is held.
+    scale = np.sqrt(options.lambda_x)
+    cost = squared_distances(scale * first.features, scale * second.features)
+    # Class by class: no second matrix (n, m) is held.
     weighted = options.lambda_y * distances[:, second.labels]
     for code in range(len(weighted)):
         cost[first.labels == code] += weighted[code]
