@@ -109,9 +109,17 @@ def test_points_that_rounding_alone_tells_apart_are_one_cluster(seed):
     noisy = np.repeat(clouds(5)[:6], 5, axis=0)
     noisy = noisy - noisy.mean(axis=0) + 1e-14 * np.random.default_rng(seed).normal(size=noisy.shape)
     assert len(spread_out(noisy, 20, seed=seed)) == 6
-    twins = np.array([[100.0], [100.0 + 1e-9], [-100.0], [-50.0], [-150.0], [100.0]])
-    assert len(spread_out(twins, 6, seed=seed)) == 5
-    own = cluster(twins, 6, seed=seed)  # the last two may have the same nearest centre; no number is left out
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(6))
+def test_of_centres_that_are_no_points_nearest_one_no_number_is_left(seed):
+    """Twins so close that the product by which the nearest centre is found does not tell them apart."""
+    apart = 100 * np.random.default_rng(seed).normal(size=8)
+    points = np.append(apart, apart + 1e-8 * np.arange(1, 9))[:, None]
+    assert len(spread_out(points, 16, seed=seed)) == 16
+    own = cluster(points, 16, seed=seed)
+    assert own.max() < 15
     assert sorted(set(own.tolist())) == list(range(own.max() + 1))
 
 
