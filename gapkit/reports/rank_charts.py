@@ -69,7 +69,7 @@ RANK_CHARTS = (
         name="agreement",
         title="Agreement",
         caption=(
-            "Kendall's tau between the orders by two scores: 1 the same order, -1 the opposite one; its intervals are in "
+            "Kendall's tau between the orders by two scores: 1 the same order, -1 the opposite one; intervals are in "
             "the table under Details. With few sources tau has few values."
         ),
         draw=plot_agreement,

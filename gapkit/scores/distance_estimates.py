@@ -78,7 +78,7 @@ def _leave_out(distance: Distance, pair: PairInputs, value: float) -> tuple[Jack
     return Jackknife(value=value, replicates=np.array(replicates)), ""
 
 
-def take(pair: PairInputs, target: Indices, surrogate: Indices) -> PairInputs:
+def take(pair: PairInputs, target: Indices, surrogate: Array) -> PairInputs:
     """Some samples of either side."""
     return replace(
         pair,
@@ -90,7 +90,7 @@ def take(pair: PairInputs, target: Indices, surrogate: Indices) -> PairInputs:
     )
 
 
-def _at(values: Array | None, index: Indices) -> Array | None:
+def _at(values: Array | None, index: Array) -> Array | None:
     """Values at some positions, if there are any."""
     return None if values is None else values[index]
 

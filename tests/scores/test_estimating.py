@@ -1,0 +1,178 @@
+"""What is told about a score: its interval over worlds drawn anew, its test where nothing is known, and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from gapkit.arrays import Array, generator, log_softmax
+from gapkit.errors import UndefinedError
+from gapkit.scores import catalogue
+from gapkit.scores.distance_estimates import estimate_distance
+from gapkit.scores.estimating import EstimateOptions, estimate_score, undefined_score
+from gapkit.scores.inputs import PairInputs, ScoreInputs
+from gapkit.statistics.jackknife import deal, kept
+from gapkit.types import Traits
+
+SCORES = {score.traits.name: score for score in catalogue.scores()}
+DISTANCES = {distance.traits.name: distance for distance in catalogue.distances()}
+CHEAP = ("leep", "nce", "logme", "h_score", "shrunk_h_score", "transrate", "gbc", "lfc", "sfda")
+
+
+def make(seed: int, n: int = 200, *, signal: float = 1.0) -> ScoreInputs:
+    """Four classes of equal size; centres are the same in all worlds."""
+    rng, centres = generator(seed, 1), generator(0).normal(size=(4, 10))
+    labels = np.arange(n, dtype=np.int64) % 4
+    features = signal * centres[labels, :5] + rng.normal(size=(n, 5))
+    logits = signal * centres[labels, 5:] + rng.normal(size=(n, 5))
+    return ScoreInputs(features=features, labels=labels, log_probabilities=log_softmax(logits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A score of which everything is known: the mean of the first feature."""
+
+    traits: ClassVar[Traits] = Traits(
+        name="mean",
+        title="mean",
+        formula="mean",
+        paper="nobody, 2026",
+        needs=("features", "labels"),
+        lowest=None,
+        highest=None,
+        better="lower",
+        conditional=False,
+        cost="O(n)",
+        avoids="nothing",
+        subsample=100,
+    )
+
+    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+        def scorer(labels: Array) -> float:
+            return float(inputs.features[labels == 0, 0].mean())
+
+        return scorer
+
+
+def test_interval_and_test_are_the_naive_ones():
+    inputs = make(1, 80)
+    found = estimate_score(Mean(), inputs, EstimateOptions(permutations=99))
+    blocks = deal(80, 20, strata=inputs.labels, seed=0)
+    replicates = []
+    for block in range(20):
+        part = inputs.take(kept(blocks, block))
+        replicates.append(part.features[part.labels == 0, 0].mean())
+    spread = np.sqrt(19 / 20 * np.square(replicates - np.mean(replicates)).sum())
+    assert found.row.value == inputs.features[inputs.labels == 0, 0].mean()
+    assert found.row.interval[1] - found.row.value == pytest.approx(2.093024 * spread, rel=1e-5)
+    assert found.row.direction == "lower"
+    assert found.row.null.r == 99
+    assert found.row.null.observed == found.row.value
+
+
+def test_samples_are_drawn_before_blocks_are_left_out():
+    found = estimate_score(Mean(), make(1, 400), EstimateOptions(permutations=0))
+    assert found.row.n == 100
+    assert found.row.null is None
+    assert len(found.jackknife.replicates) == 20
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_p_is_about_uniform_where_nothing_is_known(name: str):
+    options = EstimateOptions(permutations=19)
+    found = []
+    for seed in range(60):
+        inputs = make(seed, 60, signal=0.0)
+        score = SCORES[name]
+        found.append(estimate_score(score, inputs, options).row.null.p)
+    # 60 draws from 0.05 .. 1.00: the share at or below 0.25 has standard error 0.056.
+    assert abs(np.mean(np.array(found) <= 0.25) - 0.25) < 3 * 0.056
+    assert min(found) >= 0.05
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_p_is_least_where_much_is_known(name: str):
+    null = estimate_score(SCORES[name], make(3, 120, signal=3.0), EstimateOptions(permutations=19)).row.null
+    assert null.p == pytest.approx(0.05)
+    low, high = null.interval
+    assert low <= null.mean <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_intervals_hold_the_expected_score_as_often_as_they_say(name: str):
+    """The expectation is over worlds of the same size: what depends on n (transrate, h_score) does so in it too."""
+    worlds, score = 400, SCORES[name]
+    rows = [estimate_score(score, make(1000 + seed), EstimateOptions(permutations=0)).row for seed in range(worlds)]
+    expected = np.mean([row.value for row in rows])
+    hits = np.mean([row.interval[0] <= expected <= row.interval[1] for row in rows])
+    assert 0.92 <= hits <= 0.995
+
+
+def test_what_is_undefined_says_why():
+    inputs = make(1, 40)
+    one = ScoreInputs(features=inputs.features, labels=np.zeros(40, dtype=np.int64))
+    row = estimate_score(SCORES["logme"], one, EstimateOptions()).row
+    assert (row.status, row.value, row.interval) == ("undefined", None, None)
+    assert "same label" in row.reason
+    headless = ScoreInputs(features=inputs.features, labels=inputs.labels)
+    assert "no head" in estimate_score(SCORES["leep"], headless, EstimateOptions()).row.reason
+    assert undefined_score(Mean.traits, 7, "why").row.reason == "why"
+
+
+def test_a_score_that_needs_every_sample_has_no_interval_but_a_value():
+    inputs = make(1, 40)
+    labels = np.array([0] * 39 + [1], dtype=np.int64)
+    row = estimate_score(SCORES["h_score"], ScoreInputs(features=inputs.features, labels=labels), EstimateOptions()).row
+    assert row.status == "ok"
+    assert row.value is not None
+    assert row.interval is None
+    assert row.reason.startswith("no interval: without")
+
+
+def test_groups_stay_whole_in_blocks_and_permutations():
+    inputs = make(1, 80)
+    groups = np.arange(80, dtype=np.int64) // 20
+    grouped = ScoreInputs(features=inputs.features, labels=groups % 2, groups=groups, log_probabilities=None)
+    row = estimate_score(SCORES["h_score"], grouped, EstimateOptions()).row
+    # Four groups of constant label: six ways to place two labels, so that no p could be 0.05.
+    assert row.null.status == "undefined"
+    assert "groups" in row.null.reason
+
+
+def pair(seed: int, shift: float) -> PairInputs:
+    rng = generator(seed, 2)
+    return PairInputs(
+        target=rng.normal(size=(90, 4)) + shift,
+        surrogate=rng.normal(size=(110, 4)),
+        target_labels=np.arange(90, dtype=np.int64) % 3,
+        surrogate_labels=np.arange(110, dtype=np.int64) % 3,
+    )
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_are_above_their_floor_where_sets_differ_and_near_it_where_not(name: str):
+    far, near = (estimate_distance(DISTANCES[name], pair(4, shift), EstimateOptions()) for shift in (1.0, 0.0))
+    assert far.status == near.status == "ok"
+    assert far.interval[0] <= far.value <= far.interval[1]
+    assert far.halves > 1.5 * max(far.floor, 1e-3) or name == "c2st_auc"
+    assert abs(near.halves - near.floor) < 0.35 * (far.halves - far.floor) + 0.2 * abs(near.floor)
+    assert far.floor_size in (44, 45)
+
+
+def test_a_distance_that_is_undefined_says_why():
+    alone = PairInputs(target=np.ones((1, 2)), surrogate=np.ones((5, 2)))
+    row = estimate_distance(DISTANCES["mmd2"], alone, EstimateOptions())
+    assert (row.status, row.value) == ("undefined", None)
+    assert "at least 2" in row.reason
+    unlabelled = PairInputs(target=np.eye(6), surrogate=np.eye(6))
+    assert "labels" in estimate_distance(DISTANCES["otdd"], unlabelled, EstimateOptions()).reason
+
+
+def test_estimators_that_raise_are_not_silenced():
+    with pytest.raises(UndefinedError):
+        SCORES["logme"].on(make(1, 40))(np.zeros(40, dtype=np.int64))
