@@ -12,7 +12,6 @@ from gapkit.arrays import Array
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.class_sums import class_counts
-from gapkit.statistics.whitening import find_whitening
 from gapkit.types import Traits
 
 
@@ -98,8 +97,7 @@ class HScore:
         Raises:
             UndefinedError: a single class, by the function that is returned.
         """
-        n, d = inputs.features.shape
-        whitening = find_whitening(inputs.features, inputs.totals if n > d else None)
+        whitening = inputs.whitening
 
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)

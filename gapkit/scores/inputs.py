@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import ClassVar, Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
 from gapkit.statistics.totals import Totals, measure_totals
+from gapkit.statistics.whitening import Whitening, find_whitening
 from gapkit.types import Traits
 
 
@@ -37,10 +39,21 @@ class ScoreInputs:
         return measure_totals(self.features)
 
     @cached_property
+    def centred(self) -> CentredRows:
+        """The features less their mean, which keeps the class sums of the latest labelling."""
+        return CentredRows(rows=self.features, centre=self.totals.mean)
+
+    @cached_property
     def spectrum(self) -> Spectrum:
         """Principal axes of the features, likewise; O(d^3) more where n > d, else O(n^2 d) without the scatter."""
         n, d = self.features.shape
-        return find_spectrum(self.features, self.totals if n > d else None)
+        return find_spectrum(self.features, self.totals, self.centred) if n > d else find_spectrum(self.features)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Uncorrelated combinations of the features, likewise."""
+        n, d = self.features.shape
+        return find_whitening(self.features, self.totals, self.centred) if n > d else find_whitening(self.features)
 
     def take(self, index: Indices) -> ScoreInputs:
         """The samples at ``index``, in that order."""

@@ -108,7 +108,7 @@ class TransRate:
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
             classes = by_class(codes, n_classes)
-            within = sum(coding_rate(spectrum.rows[index] - spectrum.centre, epsilon) for index in classes)
+            within = sum(coding_rate(spectrum.points.take(index), epsilon) for index in classes)
             return whole - within / n_classes
 
         return score

@@ -13,6 +13,7 @@ import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, Labels, blocks
 from gapkit.errors import DataError
+from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.class_sums import class_counts, class_sums
 from gapkit.statistics.totals import CACHED, Totals, measure_totals, merge_totals
 
@@ -152,10 +153,7 @@ def measure_moments(
     apart = targets - targets[0]
     offset = apart.mean(axis=0)
     apart -= offset
-    products, first = np.zeros((features.shape[1], targets.shape[1])), 0
-    for block in blocks(features, nbytes=CACHED):
-        products += (block - totals.mean).T @ apart[first : first + len(block)]
-        first += len(block)
+    products = CentredRows(rows=features, centre=totals.mean).products(apart).T
     both = TargetMoments(
         origin=targets[0].copy(), offset=offset, squares=np.square(apart).sum(axis=0), products=products
     )

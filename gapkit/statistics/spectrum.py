@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Labels, blocks
-from gapkit.statistics.class_sums import class_sums
-from gapkit.statistics.totals import CACHED, Totals, ledoit_wolf, measure_totals
+from gapkit.arrays import Features, Floats, Labels
+from gapkit.statistics.centred import CentredRows
+from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
 
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
@@ -27,17 +27,16 @@ def tolerance(n: int, d: int) -> float:
 class Spectrum:
     """Principal axes of centred features ``Z = U diag(s) V'`` (n, d), those of rank k <= min(n - 1, d).
 
-    ``Z`` is ``(rows - centre) basis`` in the coordinates of its axes. Where n > d, rows are the features themselves
+    In coordinates of its axes ``Z`` is ``points basis``. Where n > d, points are the centred features themselves
     and the basis is V, from the d x d scatter; directions whose variance is below ``tolerance`` of the largest are no
-    directions. Where n <= d, rows are U diag(s) already, from a singular value decomposition, which does not square
+    directions. Where n <= d, points are U diag(s) already, from a singular value decomposition, which does not square
     the condition of the features: rank and coordinates are then exact.
 
     Attributes:
         n: samples.
         d: features.
         values: (k,) s^2, eigenvalues of the scatter, descending; all positive.
-        rows: (n, r).
-        centre: (r,).
+        points: (n, r).
         basis: (r, k); None for the identity, r = k.
         mean_inside: (k,) the mean of the features, in coordinates of the axes.
         mean_outside: length of the part of the mean that no axis holds.
@@ -47,8 +46,7 @@ class Spectrum:
     n: int
     d: int
     values: Floats
-    rows: Features
-    centre: Floats
+    points: CentredRows
     basis: Floats | None
     mean_inside: Floats
     mean_outside: float
@@ -63,37 +61,27 @@ class Spectrum:
     def coordinates(self, count: int) -> Floats:
         """Coordinates of the samples on the first axes, (n, min(count, k))."""
         if self.basis is None:
-            return self.rows[:, :count]
-        basis, start = self.basis[:, :count], 0
-        turned = np.empty((self.n, basis.shape[1]))
-        for block in blocks(self.rows, nbytes=CACHED):
-            turned[start : start + len(block)] = (block - self.centre) @ basis
-            start += len(block)
-        return turned
+            return self.points.rows[:, :count]
+        return self.points.onto(self.basis[:, :count])
 
     def class_sums(self, codes: Labels, n_classes: int) -> Floats:
-        """Sums of the coordinates of each class (K, k)."""
-        if self.basis is None:
-            return class_sums(self.rows, codes, n_classes)
-        return class_sums(self.rows, codes, n_classes, self.centre) @ self.basis
+        """Sums of the coordinates of each class (K, k), not to be written to."""
+        sums = self.points.class_sums(codes, n_classes)
+        return sums if self.basis is None else sums @ self.basis
 
     def products(self, targets: Floats) -> Floats:
         """``T'Z`` in coordinates of the axes, (m, k), of centred targets T (n, m)."""
-        if self.basis is None:
-            return targets.T @ self.rows
-        sums, start = np.zeros((targets.shape[1], len(self.centre))), 0
-        for block in blocks(self.rows, nbytes=CACHED):
-            sums += targets[start : start + len(block)].T @ (block - self.centre)
-            start += len(block)
-        return sums @ self.basis
+        found = self.points.products(targets)
+        return found if self.basis is None else found @ self.basis
 
 
-def find_spectrum(features: Features, totals: Totals | None = None) -> Spectrum:
+def find_spectrum(features: Features, totals: Totals | None = None, points: CentredRows | None = None) -> Spectrum:
     """The spectrum of (n, d): O(n d^2 + d^3) where n > d, O(n^2 d) elsewhere.
 
     Args:
         features: (n, d).
         totals: of these features, where they have been measured before.
+        points: these features less their mean, where others share what it keeps.
 
     Example:
         >>> spectrum = find_spectrum(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
@@ -101,26 +89,29 @@ def find_spectrum(features: Features, totals: Totals | None = None) -> Spectrum:
         ([4.0], [2.828427], 0.0)
     """
     n, d = features.shape
-    return _from_scatter(features, totals or measure_totals(features)) if n > d else _from_rows(features)
+    if n <= d:
+        return _from_rows(features)
+    totals = totals or measure_totals(features)
+    return _from_scatter(totals, points or CentredRows(rows=features, centre=totals.mean))
 
 
-def _from_scatter(features: Features, totals: Totals) -> Spectrum:
+def _from_scatter(totals: Totals, points: CentredRows) -> Spectrum:
     """By the scatter's eigenvectors."""
+    n, d = points.rows.shape
     values, basis = np.linalg.eigh(totals.scatter)
-    kept = values > tolerance(*features.shape) * max(float(values[-1]), 0.0)
+    kept = values > tolerance(n, d) * max(float(values[-1]), 0.0)
     values, basis = values[kept][::-1], np.ascontiguousarray(basis[:, kept][:, ::-1])
     # Each axis points to where its largest entry is positive, whatever the solver left.
     basis *= np.where(basis[np.abs(basis).argmax(axis=0), np.arange(len(values))] < 0, -1.0, 1.0)
     inside = totals.mean @ basis
     return Spectrum(
-        n=totals.n,
-        d=features.shape[1],
+        n=n,
+        d=d,
         values=np.ascontiguousarray(values),
-        rows=features,
-        centre=totals.mean,
+        points=points,
         basis=basis,
         mean_inside=inside,
-        mean_outside=_outside(totals.mean, basis, inside, totals.n),
+        mean_outside=_outside(totals.mean, basis, inside, n),
         fourths=totals.fourths,
     )
 
@@ -140,8 +131,7 @@ def _from_rows(features: Features) -> Spectrum:
         n=n,
         d=d,
         values=np.square(lengths[kept]),
-        rows=rows,
-        centre=np.zeros(len(inside)),
+        points=CentredRows(rows=rows),
         basis=None,
         mean_inside=inside,
         mean_outside=_outside(mean, basis, inside, n),

@@ -10,6 +10,8 @@ from gapkit.arrays import Features, Floats, Mask, blocks
 
 CACHED = 1 << 20
 """Bytes of a block that is read twice: it stays in the processor's cache."""
+MULTIPLIED = 1 << 23
+"""Bytes of a block whose product is large enough to be worth its overhead."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,14 +97,14 @@ def measure_totals(features: Features) -> Totals:
     d = features.shape[1]
     origin = features[0].copy()
     centre = origin + sum((block - origin).sum(axis=0) for block in blocks(features, nbytes=CACHED)) / len(features)
-    first, cubes, scatter, fourths = np.zeros(d), np.zeros(d), np.zeros((d, d)), 0.0
-    for block in blocks(features):
+    sums, scatter, fourths = np.zeros((2, d)), np.zeros((d, d)), 0.0
+    for block in blocks(features, nbytes=MULTIPLIED):
         z = block - centre
         squares = np.einsum("ij,ij->i", z, z)
-        first += z.sum(axis=0)
         scatter += z.T @ z
-        cubes += squares @ z
+        sums += np.stack([np.ones(len(z)), squares]) @ z
         fourths += float(squares @ squares)
+    first, cubes = sums
     about_centre = Totals(
         n=len(features), origin=origin, offset=centre - origin, scatter=scatter, cubes=cubes, fourths=fourths
     )

@@ -86,6 +86,20 @@ def test_labels_that_the_source_determines_lose_nothing():
     assert leep(np.repeat(np.eye(3), 5, axis=0), labels) == 0.0
 
 
+def test_rounding_leaves_no_perfect_prediction_above_zero():
+    labels = np.arange(30) % 2
+    for seed in range(20):
+        shares = np.random.default_rng(seed).dirichlet(np.ones(7), size=30)
+        probs = np.where(labels[:, None] == np.repeat([0, 1], 7), np.tile(shares, 2), 0.0)
+        assert -1e-15 <= leep(probs, labels) <= 0.0
+
+
+def test_rows_are_divided_by_their_sums():
+    probs, labels = world(7)
+    off = probs * np.random.default_rng(0).uniform(0.9995, 1.0005, size=(40, 1))
+    assert leep(off, labels) == pytest.approx(leep(probs, labels), rel=1e-12)
+
+
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(seed=st.integers(0, 10**6), n=st.integers(4, 40), n_source=st.integers(1, 8))
 def test_lies_between_the_entropy_and_zero_whatever_the_order_and_names(seed, n, n_source):
