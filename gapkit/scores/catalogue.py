@@ -15,6 +15,7 @@ from gapkit.scores.leep import LEEP
 from gapkit.scores.lfc import LFC
 from gapkit.scores.logme import LogME
 from gapkit.scores.mmd import Mmd
+from gapkit.scores.n_leep import NLEEP
 from gapkit.scores.nce import NCE
 from gapkit.scores.otdd import OTDD
 from gapkit.scores.otdd_options import OTDDOptions
@@ -34,6 +35,7 @@ def scores() -> tuple[Score, ...]:
     return (
         LEEP(),
         NCE(),
+        NLEEP(),
         LogME(),
         HScore(),
         ShrunkHScore(),

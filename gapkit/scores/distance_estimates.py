@@ -8,8 +8,8 @@ import numpy as np
 
 from gapkit.arrays import Array, Indices, Labels
 from gapkit.errors import UndefinedError
-from gapkit.estimates import DistanceRow
-from gapkit.scores.estimating import EstimateOptions
+from gapkit.estimates import DistanceRow, Null
+from gapkit.scores.estimating import EstimateOptions, permuted, summarise_null
 from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.subsample import subsample
@@ -18,11 +18,13 @@ from gapkit.types import Traits
 
 BLOCKS = 10
 """Distances are dearer than scores; the t quantile of 9 degrees of freedom is 15 % above the normal one."""
+NULL_LIMIT, NULL_PERMUTATIONS = 300, 99
+"""Samples of either side, and permutations at most, of a test for which the distance is computed that often."""
 TARGET_STREAM, SURROGATE_STREAM = 53, 54
 
 
 def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOptions) -> DistanceRow:
-    """The distance, its interval, and its floor.
+    """The distance, its interval, its floor, and where labels enter its permutation test.
 
     Of a distance that reads a subsample the samples are drawn first; blocks are left out of both sides together.
     """
@@ -36,7 +38,8 @@ def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOpt
     jackknife, reason = _leave_out(distance, pair, value)
     within = (traits.lowest, traits.highest)
     interval = None if jackknife is None else jackknife.interval(level=options.level, within=within)
-    row = replace(row, value=value, interval=interval, status="ok", reason=reason)
+    null = _permuted_null(distance, pair, options)
+    row = replace(row, value=value, interval=interval, null=null, status="ok", reason=reason)
     try:
         floor = noise_floor(distance, pair, target_groups=pair.target_groups)
     except UndefinedError as error:
@@ -76,6 +79,23 @@ def _leave_out(distance: Distance, pair: PairInputs, value: float) -> tuple[Jack
         except UndefinedError as error:
             return None, f"no interval: without a block of the samples, {error.got}"
     return Jackknife(value=value, replicates=np.array(replicates)), ""
+
+
+def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOptions) -> Null | None:
+    """The distance of few samples with the target's labels permuted, where labels enter."""
+    traits, labels = distance.traits, pair.target_labels
+    if options.permutations == 0 or "labels" not in traits.needs or labels is None:
+        return None
+    few = _subsampled(pair, replace(traits, subsample=NULL_LIMIT))
+    name, own = f"{traits.name} of {len(few.target)} and {len(few.surrogate)} samples", few.target_labels
+    folds = np.zeros(len(few.target), dtype=np.int64)
+    count = min(options.permutations, NULL_PERMUTATIONS)
+    drawn, reason = permuted(np.asarray(own), folds, few.target_groups, count, pair.seed)
+    observed = distance.between(few)
+    if reason:
+        return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
+    found = [distance.between(replace(few, target_labels=labels)) for labels in drawn]
+    return summarise_null(name, observed, np.array(found), traits)
 
 
 def take(pair: PairInputs, target: Indices, surrogate: Array) -> PairInputs:

@@ -164,6 +164,23 @@ def test_distances_are_above_their_floor_where_sets_differ_and_near_it_where_not
     assert far.floor_size in (44, 45)
 
 
+@pytest.mark.parametrize(("aligned", "least"), [(True, True), (False, False)])
+def test_otdd_is_tested_on_permuted_labels_of_few_samples(aligned: bool, least: bool):
+    rng, labels = generator(9), np.arange(400, dtype=np.int64) % 4
+    centres = 4 * np.eye(4)
+    sides = PairInputs(
+        target=centres[labels] + rng.normal(size=(400, 4)) if aligned else rng.normal(size=(400, 4)),
+        surrogate=centres[labels] + rng.normal(size=(400, 4)),
+        target_labels=labels,
+        surrogate_labels=labels,
+    )
+    row = estimate_distance(DISTANCES["otdd"], sides, EstimateOptions(permutations=19))
+    assert row.null.statistic == "otdd of 300 and 300 samples"
+    assert row.null.r == 19
+    assert (row.null.p == 0.05) == least
+    assert estimate_distance(DISTANCES["mmd2"], sides, EstimateOptions(permutations=19)).null is None
+
+
 def test_a_distance_that_is_undefined_says_why():
     alone = PairInputs(target=np.ones((1, 2)), surrogate=np.ones((5, 2)))
     row = estimate_distance(DISTANCES["mmd2"], alone, EstimateOptions())
