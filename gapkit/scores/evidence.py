@@ -161,7 +161,7 @@ class Regression:
             raise UndefinedError(
                 f"{int(perfect.sum())} of {len(perfect)} targets are exact linear functions of the features",
                 expected=f"noise, as {self.rank} directions fit {spectrum.n} samples: else the evidence has no bound",
-                remedy="check that the features do not contain the labels",
+                remedy="drop repeated samples, and check that the features do not contain the labels",
             )
         return outside, perfect
 

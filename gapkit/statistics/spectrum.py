@@ -10,7 +10,8 @@ from gapkit.arrays import Features, Floats, Labels
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
 
-ROUNDING = 16 * float(np.finfo(np.float64).eps)
+ROUNDING = 16 * 2.0**-52
+"""Of float64, with a margin for the sums in a product."""
 
 
 def tolerance(n: int, d: int) -> float:

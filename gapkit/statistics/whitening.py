@@ -13,8 +13,6 @@ from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.spectrum import tolerance
 from gapkit.statistics.totals import Totals, measure_totals
 
-_SCIPY = cast("Any", linalg)  # has no types
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Whitening:
@@ -35,7 +33,8 @@ class Whitening:
         sums = self.points.class_sums(codes, n_classes)
         if self.factor is None:
             return sums
-        solved: Floats = _SCIPY.solve_triangular(self.factor, sums[:, self.columns].T, lower=True, check_finite=False)
+        solve = cast("Any", linalg).solve_triangular
+        solved: Floats = solve(self.factor, sums[:, self.columns].T, lower=True, check_finite=False)
         return solved.T
 
 
@@ -65,7 +64,8 @@ def find_whitening(features: Features, totals: Totals | None = None, points: Cen
         return Whitening(points=points, columns=varying, factor=np.zeros((0, 0)))
     scale = np.sqrt(np.diag(totals.scatter))[varying]
     correlations = totals.scatter[np.ix_(varying, varying)] / scale / scale[:, None]
-    factor, order, rank, _ = _SCIPY.lapack.dpstrf(correlations, tol=tolerance(*features.shape), lower=1)
+    pivoted_cholesky = cast("Any", linalg).lapack.dpstrf
+    factor, order, rank, _ = pivoted_cholesky(correlations, tol=tolerance(*features.shape), lower=1)
     columns: Indices = order[:rank].astype(np.int64) - 1
     lower: Floats = np.tril(factor[:rank, :rank]) * scale[columns][:, None]
     return Whitening(points=points, columns=varying[columns], factor=lower)
