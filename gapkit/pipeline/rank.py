@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ class Watched:
 
 
 def rank(
-    sources: Sequence[Source | str],
+    sources: Sequence[Source | str] | Mapping[str, Source | str],
     target: Target,
     *,
     surrogate: Target | None = None,
@@ -73,7 +73,8 @@ def rank(
     between sources are paired.
 
     Args:
-        sources: loaded sources, or names as ``load_source`` takes them, which are loaded one after the other.
+        sources: loaded sources, or names as ``load_source`` takes them, which are loaded one after the other; or a
+            mapping from what they are called in the result to either.
         target: the labelled dataset.
         surrogate: labelled set that gives a headless source its head; by default the source's own.
         options: what is computed and how.
@@ -85,11 +86,13 @@ def rank(
     """
     options = options or RankOptions()
     started = time.monotonic()
-    _check_names(sources)
+    named = sources if isinstance(sources, Mapping) else _by_name(sources)
+    _check_any(named)
     used, notes = select(target, options)
     examined: list[Examined] = []
-    for source in _loaded(sources, load):
-        examined.append(examine(source, target, used, surrogate, Watched(options=options, progress=progress)))
+    for name, source in _loaded(named, load):
+        found = examine(source, target, used, surrogate, Watched(options=options, progress=progress))
+        examined.append(replace(found, source=replace(found.source, name=name)))
         progress(TASK, len(examined), len(sources))
     rows, pairs = order(examined, options)
     own = [f"{one.source.name}: {note}" for one in examined for note in one.notes]
@@ -105,7 +108,7 @@ def rank(
             seed=options.seed,
             data_hash=digest(used.x, used.y),
             weights_hash=digest(*(one.weights_hash for one in examined)),
-            options=options.numbers() | {"sources": [one.source.name for one in examined]},
+            options=options.numbers() | {"sources": list(named)},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - started, 3),
         ),
@@ -182,23 +185,36 @@ def _mean_rank(row: RankRow) -> float:
     return float(np.mean([place.value for place in row.rank.values()])) if row.rank else float("inf")
 
 
-def _loaded(sources: Sequence[Source | str], load: Callable[[str], Source] | None) -> Iterator[Source]:
+def _loaded(sources: Mapping[str, Source | str], load: Callable[[str], Source] | None) -> Iterator[tuple[str, Source]]:
     """Each source, loaded when its turn comes: one model at a time is in memory."""
     from gapkit.sources.load import load_source
 
-    for source in sources:
-        yield (load or load_source)(source) if isinstance(source, str) else source
+    for name, source in sources.items():
+        yield name, (load or load_source)(source) if isinstance(source, str) else source
 
 
-def _check_names(sources: Sequence[Source | str]) -> None:
-    """Refuse no source at all, and one that is named twice.
+def _by_name(sources: Sequence[Source | str]) -> dict[str, Source | str]:
+    """Sources by their own names.
 
     Raises:
-        OptionError: says which.
+        OptionError: two have the same.
     """
     names = [source if isinstance(source, str) else source.name for source in sources]
-    if not names:
-        raise OptionError("no sources", expected="at least one", remedy="name sources with commas between")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise OptionError(f"{twice[0]} twice among the sources", expected="each once", remedy="leave one out")
+        raise OptionError(
+            f"{twice[0]} twice among the sources",
+            expected="each once",
+            remedy="leave one out, or name them: rank({'first': source, 'second': other}, target)",
+        )
+    return dict(zip(names, sources, strict=True))
+
+
+def _check_any(sources: Mapping[str, Source | str]) -> None:
+    """Refuse no source at all.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if not sources:
+        raise OptionError("no sources", expected="at least one", remedy="name sources with commas between")

@@ -30,7 +30,7 @@ def rank_table(result: RankResult) -> str:
         if not content.rows:
             continue
         if len(content.rows) > MOST_LINES:
-            lines += ["", f"  {content.title.lower()}: {len(content.rows)} lines, in the report and in the JSON"]
+            lines += ["", f"  {content.title}: {len(content.rows)} lines, in the report and in the JSON"]
             continue
         table = [content.head, *(row + ("",) * (len(content.head) - len(row)) for row in content.rows)]
         lines += ["", *(f"  {line}" for line in columns(table).splitlines())]
@@ -60,7 +60,12 @@ def agreement_table(result: RankResult) -> Table:
     """Kendall's tau of every pair of scores."""
     titles = result.titles
     rows = [(titles[pair.a], titles[pair.b], *_tau(pair)) for pair in result.agreement if pair.n > 1]
-    return Table(title="Agreement", head=("score", "and", "Kendall's tau", "95 % interval"), rows=rows, note=TAU_NOTE)
+    return Table(
+        title="Agreement (Kendall's tau)",
+        head=("score", "and", "Kendall's tau", "95 % interval"),
+        rows=rows,
+        note=TAU_NOTE,
+    )
 
 
 def row_name(row: RankRow, result: RankResult) -> str:
