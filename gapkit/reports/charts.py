@@ -53,7 +53,7 @@ def describe_classes(result: GapResult) -> str:
     known = [(one.label_maps[family].value or 0.0, one.name) for one in result.classes if family in one.label_maps]
     (least, best), (most, worst) = min(known), max(known)
     return (
-        f"Mean KL of {len(result.classes)} classes under {family}: from {least:.2f} ({best}) to {most:.2f} ({worst})."
+        f"Mean KL of {len(result.classes)} classes under {family}: from {least:z.2f} ({best}) to {most:z.2f} ({worst})."
     )
 
 
@@ -179,9 +179,9 @@ def _value(row: Misalignment) -> str:
     if row.normalised is None:
         return row.status
     p = "" if row.null is None or row.null.p is None else f", p {row.null.p:.3f}"
-    return f"{row.normalised:.2f} ({span(row.interval)}{p})"
+    return f"{row.normalised:z.2f} ({span(row.interval)}{p})"
 
 
 def _part(part: Estimate) -> str:
     """A part with its interval."""
-    return part.status if part.value is None else f"{part.value:.2f} ({span(part.interval)})"
+    return part.status if part.value is None else f"{part.value:z.2f} ({span(part.interval)})"

@@ -104,4 +104,4 @@ def _tau(pair: Agreement) -> tuple[str, str]:
     """Tau and its interval."""
     if pair.tau is None:
         return ("undefined", "one of them is the same for all rows")
-    return (f"{pair.tau:.2f}", ends(pair.interval))
+    return (f"{pair.tau:z.2f}", ends(pair.interval))

@@ -132,7 +132,7 @@ def span(interval: Interval | None) -> str:
     """
     if interval is None:
         return ""
-    return f"{interval[0]:.2f} {'-' if interval[0] >= 0 else 'to'} {interval[1]:.2f}"
+    return f"{interval[0]:z.2f} {'-' if round(interval[0], 2) >= 0 else 'to'} {interval[1]:z.2f}"
 
 
 def percents(interval: Interval) -> str:
@@ -169,8 +169,8 @@ def _sentence(result: GapResult, family: str, row: Misalignment, interval: Inter
     subject, ending = SUBJECTS[family]
     what = _what(result, row.discrepancy)
     if _reaches_prior(interval):
-        ends = f"{interval[0]:.2f} - {interval[1]:.2f}"
-        numbers = f"{family}: normalised misalignment {row.normalised:.2f}, 95 % interval {ends}"
+        ends = f"{interval[0]:z.2f} - {interval[1]:z.2f}"
+        numbers = f"{family}: normalised misalignment {row.normalised:z.2f}, 95 % interval {ends}"
         numbers += ", which contains 1, the class prior's" if interval[0] < 1 else ""
     else:
         amount = percent(1 - (row.normalised or 0.0))
@@ -267,7 +267,7 @@ def _read_numbers(result: GapResult) -> list[str]:
     known = {name: found for name, found in result.r_squared.items() if found.value is not None and found.interval}
     if not known:
         return []
-    told = [f"{name} {found.value:.2f} ({span(found.interval)})" for name, found in known.items()]
+    told = [f"{name} {found.value:z.2f} ({span(found.interval)})" for name, found in known.items()]
     words = "As numbers, the expected values explain this share of the variance (R^2, 95 % interval)"
     worse = [name for name, found in known.items() if found.interval and found.interval[1] < 0]
     tail = f"; below 0 they are worse than the mean ({', '.join(worse)})" if worse else ""

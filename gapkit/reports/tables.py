@@ -137,10 +137,10 @@ def _row(row: Misalignment) -> tuple[str, ...]:
     excess = None if row.excess is None else row.excess.value
     return (
         name,
-        f"{row.normalised:.2f}",
+        f"{row.normalised:z.2f}",
         span(row.interval),
         p,
-        f"{row.value:.3f}",
+        f"{row.value:z.3f}",
         _three(row.in_sample),
         _three(excess),
     )
@@ -148,14 +148,14 @@ def _row(row: Misalignment) -> tuple[str, ...]:
 
 def _three(value: float | None) -> str:
     """A number with three decimals, if there is one."""
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{value:z.3f}"
 
 
 def _estimate(found: Estimate, meaning: str) -> tuple[str, ...]:
     """The cells of a number."""
     if found.value is None:
         return (f"{found.status}: {found.reason}",)
-    return f"{found.value:.2f}", span(found.interval), meaning
+    return f"{found.value:z.2f}", span(found.interval), meaning
 
 
 def _short(row: Misalignment | None) -> str:
@@ -163,12 +163,12 @@ def _short(row: Misalignment | None) -> str:
     if row is None or row.normalised is None:
         return "-"
     p = "" if row.null is None or row.null.p is None else f" (p {row.null.p:.3f})"
-    return f"{row.normalised:.2f}{p}"
+    return f"{row.normalised:z.2f}{p}"
 
 
 def _cell(value: Any) -> str:
     """A name, or a share."""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:z.2f}" if isinstance(value, float) else str(value)
 
 
 def _fit(fit: dict[str, Any]) -> str:

@@ -88,10 +88,10 @@ def row_line(row: Misalignment) -> str:
     if row.value is None or row.normalised is None:
         return f"  {row.label_map:<{FAMILY_WIDTH}}{row.status}: {row.reason}"
     p = "" if row.null is None or row.null.p is None else f"{row.null.p:.3f}"
-    in_sample = "" if row.in_sample is None else f"{row.in_sample:.3f}"
-    excess = "" if row.excess is None or row.excess.value is None else f"{row.excess.value:.3f}"
+    in_sample = "" if row.in_sample is None else f"{row.in_sample:z.3f}"
+    excess = "" if row.excess is None or row.excess.value is None else f"{row.excess.value:z.3f}"
     status = "" if row.status == "ok" else f"  {row.status}: {row.reason}"
-    numbers = f"{row.normalised:<44.2f}{span(row.interval):<16}{p:<7}{row.value:<11.3f}{in_sample:<11}{excess}"
+    numbers = f"{row.normalised:<z44.2f}{span(row.interval):<16}{p:<7}{row.value:<z11.3f}{in_sample:<11}{excess}"
     return f"  {row.label_map:<{FAMILY_WIDTH}}{numbers}{status}".rstrip()
 
 
@@ -104,11 +104,11 @@ def part_lines(result: GapResult) -> list[str]:
         if part.value is None:
             lines.append(f"  {name:<24}{part.status}: {part.reason}")
         else:
-            lines.append(f"  {name:<24}{part.value:<16.2f}{span(part.interval):<17}{PART_MEANINGS[name]}")
+            lines.append(f"  {name:<24}{part.value:<z16.2f}{span(part.interval):<17}{PART_MEANINGS[name]}")
     if result.r_squared:
         lines += ["", f"  {'label map':<24}{'R^2':<16}95 % interval"]
     for name, found in result.r_squared.items():
-        value = found.status if found.value is None else f"{found.value:.2f}"
+        value = found.status if found.value is None else f"{found.value:z.2f}"
         lines.append(f"  {name:<24}{value:<16}{span(found.interval)}".rstrip())
     return lines + label_lines(result)
 
@@ -122,7 +122,7 @@ def label_lines(result: GapResult) -> list[str]:
     table = [[f"label ({DISCREPANCY_TITLES[first]})", *families]]
     for label, rows in result.per_label.items():
         values = {row.label_map: row.normalised for row in rows if row.discrepancy == first}
-        table.append([label, *("-" if values[name] is None else f"{values[name]:.2f}" for name in families)])
+        table.append([label, *("-" if values[name] is None else f"{values[name]:z.2f}" for name in families)])
     return ["", *(f"  {line}" for line in columns(table).splitlines())]
 
 

@@ -118,11 +118,11 @@ def _draw_part(axes: Axes, y: int, name: str, part: Estimate, levels: dict[str, 
             axes.plot(ends, [y, y], color=ink, linewidth=width, marker="|", markersize=7 + width, markeredgewidth=width)
         right = max(right, *ends)
     words = "" if gain else ", no gain"
-    axes.annotate(f"{part.value:.2f}  ({span(part.interval)}){words}", (right, y), **BESIDE)
+    axes.annotate(f"{part.value:z.2f}  ({span(part.interval)}){words}", (right, y), **BESIDE)
 
 
 def _first_value(result: GapResult, first: str, level: float) -> str:
     """The value that the steps go down from, with its interval where there is one."""
     rows = [row for row in result.misalignment if (row.label_map, row.discrepancy) == (first, "kl")]
     interval = rows[0].interval if rows else None
-    return f"{level:.2f}" if interval is None else f"{level:.2f}  ({span(interval)})"
+    return f"{level:z.2f}" if interval is None else f"{level:z.2f}  ({span(interval)})"

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 
 from gapkit.estimates import ScoreRow
 from gapkit.reports.plots.lettering import shorten
-from gapkit.reports.plots.style import FILL, INK, MUTED, PAPER, SMALL, entitle, in_house_style, new_figure, tidy
+from gapkit.reports.plots.style import ACCENT, FILL, INK, MUTED, PAPER, SMALL, entitle, in_house_style, new_figure, tidy
 from gapkit.results import RankResult
 from gapkit.results.rank import Rank, RankRow
 
 MOST = 40
 NAME = 22
-SHADES = LinearSegmentedColormap.from_list("ranks", ["#3d6a99", "#9dbfdf", PAPER])
-DIVERGING = LinearSegmentedColormap.from_list("tau", ["#bb5566", PAPER, "#3d6a99"])
+SHADES = ("#3d6a99", "#9dbfdf", PAPER)
+DIVERGING = (ACCENT, PAPER, "#3d6a99")
 PANELS = 2
 STRONG = 0.6
 """Tau from which its cell is too dark for dark letters."""
@@ -40,7 +40,13 @@ def plot_ranks(result: RankResult) -> Figure | None:
     axes = figure.subplots()
     places = np.array([[row.rank[name].value if name in row.rank else np.nan for name in titles] for row in rows])
     most = np.nanmax(places)
-    axes.imshow(places, cmap=SHADES, vmin=1, vmax=max(2.0, float(most)), aspect="auto")
+    axes.imshow(
+        places,
+        cmap=LinearSegmentedColormap.from_list("ranks", SHADES),
+        vmin=1,
+        vmax=max(2.0, float(most)),
+        aspect="auto",
+    )
     for y, row in enumerate(rows):
         for x, name in enumerate(titles):
             if name in row.rank:
@@ -113,7 +119,7 @@ def plot_agreement(result: RankResult) -> Figure | None:
         taus[below, above] = pair.tau
         color = PAPER if abs(pair.tau or 0.0) > STRONG else INK
         axes.text(above, below, f"{pair.tau:.1f}", ha="center", va="center", fontsize=SMALL, color=color)
-    axes.imshow(taus, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
+    axes.imshow(taus, cmap=LinearSegmentedColormap.from_list("tau", DIVERGING), vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(len(names)), [shorten(titles[name], 16) for name in names], rotation=40, ha="right")
     axes.set_yticks(range(len(names)), [shorten(titles[name], 16) for name in names])
     axes.set_xlim(-0.5, len(names) - 1.5)
