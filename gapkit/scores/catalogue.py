@@ -20,6 +20,7 @@ from gapkit.scores.nce import NCE
 from gapkit.scores.otdd import OTDD
 from gapkit.scores.otdd_options import OTDDOptions
 from gapkit.scores.parc import PARC
+from gapkit.scores.probes import KnnAccuracy, LinearProbeAccuracy
 from gapkit.scores.sfda import SFDA
 from gapkit.scores.sinkhorn import Sinkhorn
 from gapkit.scores.sliced import SlicedWasserstein
@@ -44,6 +45,8 @@ def scores() -> tuple[Score, ...]:
         LFC(),
         SFDA(),
         PARC(),
+        KnnAccuracy(),
+        LinearProbeAccuracy(),
     )
 
 

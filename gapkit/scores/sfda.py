@@ -84,6 +84,7 @@ class SFDA:
         conditional=True,
         invariant=("sample_order", "class_names", "shift", "orthogonal", "scale"),
         cost="O(n d min(n, d) + min(n, d)^3 + n d C) for each labelling",
+        fast=False,
         avoids="features overwritten; shrinkage that depends on their scale; an eigenvalue from three random steps",
     )
 

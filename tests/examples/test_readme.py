@@ -28,13 +28,13 @@ def refresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_every_output_block_is_filled_and_needs_no_other_file_than_data(refresh: ModuleType) -> None:
     blocks = list(refresh.BLOCK.finditer(README))
-    assert len(blocks) == README.count("<!-- output of:") == 4
+    assert len(blocks) == README.count("<!-- output of:") == 6
     assert all(match["shown"].strip() for match in blocks)
 
 
 def test_outputs_on_bundled_samples_are_what_is_printed_now(refresh: ModuleType) -> None:
     blocks = [match for match in refresh.BLOCK.finditer(README) if "DATA" not in match["command"]]
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     for match in blocks:
         now = refresh.block(refresh.printed(match["command"], ""))
         assert NUMBER.sub("#", now).split() == NUMBER.sub("#", match["shown"]).split()
@@ -42,13 +42,15 @@ def test_outputs_on_bundled_samples_are_what_is_printed_now(refresh: ModuleType)
         assert [float(number) for number in NUMBER.findall(now)] == pytest.approx(shown, abs=TOLERANCE)
 
 
-def test_the_figure_is_what_its_command_draws_now(refresh: ModuleType) -> None:
-    (figure,) = refresh.FIGURE.finditer(README)
-    shown = (ROOT / figure["picture"]).read_bytes()
-    now = refresh.drawn(figure["command"], figure["file"])
-    # The same marks; where they are may differ by rounding on another processor.
-    assert re.findall(rb"<(\w+)", now) == re.findall(rb"<(\w+)", shown)
-    assert shown.startswith(b"<?xml")
+def test_figures_are_what_their_commands_draw_now(refresh: ModuleType) -> None:
+    figures = list(refresh.FIGURE.finditer(README))
+    assert len(figures) == README.count("<!-- figure of:") == 2
+    for figure in figures:
+        shown = (ROOT / figure["picture"]).read_bytes()
+        now = refresh.drawn(figure["command"], figure["file"])
+        # The same marks; where they are may differ by rounding on another processor.
+        assert re.findall(rb"<(\w+)", now) == re.findall(rb"<(\w+)", shown)
+        assert shown.startswith(b"<?xml")
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))

@@ -186,7 +186,7 @@ def test_distances_grow_with_the_distance(name: str) -> None:
 def edge_cases() -> dict[str, ScoreInputs]:
     """Inputs on which the original codes give NaN, or a wrong number without a word."""
     rng, base = generator(11), make(11, 40, 5, 4)
-    few = make(12, 16, 24, 4)
+    few = make(12, 24, 32, 4)
     zero = np.zeros((40, 6))
     zero[np.arange(40), base.labels % 6] = 1.0
     with np.errstate(divide="ignore"):
