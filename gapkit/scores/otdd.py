@@ -70,18 +70,27 @@ def otdd(x1: Array, y1: Array, x2: Array, y2: Array, *, options: OTDDOptions | N
     """
     options = OTDDOptions() if options is None else options
     x1, x2 = check_pair(x1, x2)
-    notes: list[str] = []
-    sides: list[LabelledSide] = []
-    for features, labels, name in ((x1, y1, "y1"), (x2, y2, "y2")):
-        codes, classes, note = any_classes(labels, len(features), name=name, options=options)
-        kept = _draw(features, codes, options)
-        if len(kept) < len(codes):
-            notes.append(f"{name}: {len(kept)} of {len(codes)} samples, stratified by class")
-        present, inverse = np.unique(codes[kept], return_inverse=True)
-        names = tuple(classes[int(code)] for code in present)
-        sides.append(labelled_side(features[kept], inverse.reshape(-1), names, options))
-        notes.extend([note] if note else [])
-    return _result(sides[0], sides[1], options, tuple(notes))
+    first, notes = prepare_side(x1, y1, name="y1", options=options)
+    second, more = prepare_side(x2, y2, name="y2", options=options)
+    return _result(first, second, options, notes + more)
+
+
+def prepare_side(
+    features: Features, labels: Array, *, name: str, options: OTDDOptions
+) -> tuple[LabelledSide, tuple[str, ...]]:
+    """Classes from labels, a subsample where there are too many samples, and notes of both.
+
+    Raises:
+        DataError: labels that cannot be used.
+    """
+    codes, classes, note = any_classes(labels, len(features), name=name, options=options)
+    notes = [note] if note else []
+    kept = _draw(features, codes, options)
+    if len(kept) < len(codes):
+        notes.append(f"{name}: {len(kept)} of {len(codes)} samples, stratified by class")
+    present, inverse = np.unique(codes[kept], return_inverse=True)
+    names = tuple(classes[int(code)] for code in present)
+    return labelled_side(features[kept], inverse.reshape(-1), names, options), tuple(notes)
 
 
 def _draw(features: Features, labels: Labels, options: OTDDOptions) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -41,6 +41,20 @@ class LabelledSide:
     labels: Labels
     classes: tuple[str, ...]
     gaussians: ClassGaussians
+
+
+class Labelled(Protocol):
+    """Samples with their classes."""
+
+    @property
+    def features(self) -> Features:
+        """(n, d) about their mean."""
+        ...
+
+    @property
+    def labels(self) -> Labels:
+        """(n,) class codes."""
+        ...
 
 
 def labelled_side(features: Features, labels: Labels, classes: tuple[str, ...], options: OTDDOptions) -> LabelledSide:

@@ -7,7 +7,7 @@ import numpy as np
 from gapkit.scores.bures import PerPair
 from gapkit.scores.coupling import Matrix, Plan, Transport, TransportEvidence, exact_plan, squared_distances
 from gapkit.scores.entropic import EntropicSolution, solve_entropic
-from gapkit.scores.otdd_labels import LabelledSide, mean_distances, shape_distances
+from gapkit.scores.otdd_labels import Labelled, LabelledSide, mean_distances, shape_distances
 from gapkit.scores.otdd_options import OTDDOptions
 
 Sides = tuple[LabelledSide, LabelledSide]
@@ -45,23 +45,28 @@ def sinkhorn_transport(first: LabelledSide, second: LabelledSide, shape: PerPair
     own = [
         _entropic((side, side), shape_distances(side, side, options), options, epsilon)[0] for side in (first, second)
     ]
-    evidence = [whole.evidence, *(part.evidence for part in own)]
-    gaps = [part.gap or 0.0 for part in evidence]
     return Transport(
         features=whole.features - sum(part.features for part in own) / 2,
         labels=whole.labels - sum(part.labels for part in own) / 2,
         entropy=whole.entropy - sum(part.entropy for part in own) / 2,
         class_coupling=whole.class_coupling,
-        evidence=TransportEvidence(
-            gap=gaps[0] + (gaps[1] + gaps[2]) / 2,
-            residual=max(part.residual for part in evidence),
-            iterations=sum(part.iterations or 0 for part in evidence),
-            converged=all(part.converged for part in evidence),
-        ),
+        evidence=combined_evidence(whole.evidence, own[0].evidence, own[1].evidence),
     )
 
 
-def sample_costs(first: LabelledSide, second: LabelledSide, distances: PerPair, options: OTDDOptions) -> Matrix:
+def combined_evidence(whole: TransportEvidence, own: TransportEvidence, other: TransportEvidence) -> TransportEvidence:
+    """That of a Sinkhorn divergence: gaps weighted as its three terms are, the largest residual, all iterations."""
+    every = (whole, own, other)
+    gaps = [part.gap or 0.0 for part in every]
+    return TransportEvidence(
+        gap=gaps[0] + (gaps[1] + gaps[2]) / 2,
+        residual=max(part.residual for part in every),
+        iterations=sum(part.iterations or 0 for part in every),
+        converged=all(part.converged for part in every),
+    )
+
+
+def sample_costs(first: Labelled, second: Labelled, distances: PerPair, options: OTDDOptions) -> Matrix:
     """``lambda_x |x_i - x'_j|^2 + lambda_y W^2(y_i, y'_j)`` (n, m) about the sides' own means."""
     scale = np.sqrt(options.lambda_x)
     cost = squared_distances(scale * first.features, scale * second.features)
