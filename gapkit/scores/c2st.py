@@ -95,12 +95,12 @@ class C2st:
     )
 
     def between(self, pair: PairInputs) -> float:
-        """The area.
+        """The area; groups of the target are never split.
 
         Raises:
-            UndefinedError: fewer samples of a side than folds.
+            UndefinedError: fewer samples, or groups, of a side than folds.
         """
-        return _auc(pair.target, pair.surrogate, None, self.folds, pair.seed)
+        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, x_groups=pair.target_groups)
 
 
 def roc_area(negative: PerSample, positive: Floats) -> float:
@@ -127,10 +127,7 @@ def _auc(x: Floats, y: Floats, groups: tuple[Labels, Indices] | None, folds: int
         offset = int(groups[turn[0]].max()) + 1
         units = np.concatenate([groups[side][orders[side]] + place * offset for place, side in enumerate(turn)])
     drawn = stratified_folds(labels, folds, groups=units, seed=seed)
-    q = linear_probe(features, labels, drawn, groups=units, seed=seed).probabilities
-    # The logit: next to 1 the probability itself would round to ties.
-    tiny = np.finfo(np.float64).tiny
-    scores = np.log(np.maximum(q[:, 1], tiny)) - np.log(np.maximum(q[:, 0], tiny))
+    scores = linear_probe(features, labels, drawn, groups=units, seed=seed).probabilities[:, 1]
     areas, pairs = np.empty(folds), np.empty(folds)
     for fold in range(folds):
         negative, positive = (scores[(drawn.ids == fold) & (labels == code)] for code in range(2))

@@ -78,7 +78,7 @@ def noise_floor(
         distance: of which the floor is.
         pair: target and surrogate, with the seed of the splits.
         splits: at least 1.
-        target_groups: (n,) codes of samples that belong together.
+        target_groups: (n,) codes of samples that belong together; None: those of the pair.
         surrogate_groups: (m,) likewise.
 
     Raises:
@@ -94,51 +94,70 @@ def noise_floor(
     """
     if splits < 1:
         raise OptionError(f"splits is {splits}", expected="at least 1", remedy="use 3")
+    groups = pair.target_groups if target_groups is None else target_groups
     sides = (
-        _halves(pair.target, pair.target_labels, target_groups, splits, (pair.seed, 0)),
-        _halves(pair.surrogate, pair.surrogate_labels, surrogate_groups, splits, (pair.seed, 1)),
+        _Side(name="target", features=pair.target, labels=pair.target_labels, groups=groups),
+        _Side(name="surrogate", features=pair.surrogate, labels=pair.surrogate_labels, groups=surrogate_groups),
     )
-    size = min(len(half) for side in sides for halves in side for half in halves)
+    halves = [[_halves(side, (pair.seed, place, split)) for split in range(splits)] for place, side in enumerate(sides)]
+    size = min(len(half.features) for side in halves for both in side for half in both)
     measure = distance.anchored(pair) if isinstance(distance, Anchored) else distance.between
     found = np.empty((splits, 3))
     for split in range(splits):
-        first, second = (_cut(pair, 0, half, size) for half in sides[0][split])
-        third, fourth = (_cut(pair, 1, half, size) for half in sides[1][split])
+        first, second = (half.cut(size, pair.seed) for half in halves[0][split])
+        third, fourth = (half.cut(size, pair.seed) for half in halves[1][split])
         for place, (a, b) in enumerate(((first, second), (third, fourth), (first, third))):
-            halves = PairInputs(
-                target=a[0], surrogate=b[0], target_labels=a[1], surrogate_labels=b[1], seed=pair.seed + split
+            found[split, place] = measure(
+                PairInputs(
+                    target=a.features,
+                    surrogate=b.features,
+                    target_labels=a.labels,
+                    surrogate_labels=b.labels,
+                    target_groups=a.groups,
+                    seed=pair.seed + split,
+                )
             )
-            found[split, place] = measure(halves)
     target, surrogate, between = found.mean(axis=0).tolist()
     return NoiseFloor(target=target, surrogate=surrogate, between=between, size=size, splits=splits)
 
 
-def _halves(
-    features: Array, labels: Array | None, groups: Array | None, splits: int, stream: tuple[int, int]
-) -> list[tuple[Array, Array]]:
-    """Positions of the two halves of one side, for each split."""
-    n, seed, side = len(features), *stream
-    units = n if groups is None else len(np.unique(groups))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Side:
+    """Target or surrogate, or a part of it."""
+
+    name: str
+    features: Array
+    labels: Array | None
+    groups: Array | None
+
+    def take(self, rows: Array) -> _Side:
+        """The samples at these positions."""
+        return _Side(
+            name=self.name,
+            features=self.features[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+    def cut(self, size: int, seed: int) -> _Side:
+        """So many of the samples, with the shares of classes that all have."""
+        return self.take(subsample(len(self.features), size, seed=seed, stream=DRAW_STREAM, labels=self.labels))
+
+
+def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[_Side, _Side]:
+    """Two random halves, by whole groups."""
+    n, (seed, place, split) = len(side.features), stream
+    units = n if side.groups is None else len(np.unique(side.groups))
     if units < 2:
         raise UndefinedError(
-            f"the {('target', 'surrogate')[side]} has {units} " + ("samples" if groups is None else "groups"),
+            f"the {side.name} has {units} " + ("samples" if side.groups is None else "groups"),
             expected="at least 2 to split it into halves",
-            remedy="give more samples" if groups is None else "use --group none",
+            remedy="give more samples" if side.groups is None else "use --group none",
         )
-    codes = np.zeros(n, dtype=np.int64) if labels is None else labels
-    found: list[tuple[Array, Array]] = []
-    for split in range(splits):
-        rng = generator(seed, FLOOR_STREAM, side, split)
-        dealt = inner_folds(codes, 2 if groups is None else PARTS, groups=groups, seed=int(rng.random() * 2**31))
-        order: Indices = rng.permutation(int(dealt.max()) + 1).astype(np.int64)
-        first = np.isin(dealt, order[: len(order) // 2])
-        found.append((np.flatnonzero(first), np.flatnonzero(~first)))
-    return found
-
-
-def _cut(pair: PairInputs, side: int, half: Array, size: int) -> tuple[Array, Array | None]:
-    """Features and labels of so many samples of a half."""
-    features, labels = ((pair.target, pair.target_labels), (pair.surrogate, pair.surrogate_labels))[side]
-    own = None if labels is None else labels[half]
-    rows = half[subsample(len(half), size, seed=pair.seed, stream=DRAW_STREAM, labels=own)]
-    return features[rows], None if labels is None else labels[rows]
+    codes = np.zeros(n, dtype=np.int64) if side.labels is None else side.labels
+    rng = generator(seed, FLOOR_STREAM, place, split)
+    parts = 2 if side.groups is None else PARTS
+    dealt = inner_folds(codes, parts, groups=side.groups, seed=int(rng.random() * 2**31))
+    order: Indices = rng.permutation(int(dealt.max()) + 1).astype(np.int64)
+    first = np.isin(dealt, order[: len(order) // 2])
+    return side.take(np.flatnonzero(first)), side.take(np.flatnonzero(~first))

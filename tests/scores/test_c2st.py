@@ -42,20 +42,26 @@ def test_the_area_counts_pairs_and_ties_half(negative, positive):
     assert found == pytest.approx(roc_auc_score(labels, negative + positive), rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m"), [(40, 25), (25, 40), (12, 5)])
-def test_in_one_dimension_it_is_the_count_of_pairs_within_folds(n, m):
-    x, y = two_samples(1, n, m, d=1, shift=3.0)
-    larger, smaller = (x, y) if n > m else (y, x)
-    ordered = np.concatenate([side[canonical_order(side), 0] for side in (larger, smaller)])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("n", "m"), [(43, 27), (27, 43), (28, 14)])
+def test_in_one_dimension_it_is_the_count_of_pairs_within_folds(n, m, grouped):
+    x, y = two_samples(1, n, m, d=1, shift=2.0)
+    x_groups, y_groups = np.arange(n) % 9, np.arange(m) % 7
+    larger, smaller, first, second = (x, y, x_groups, y_groups) if n > m else (y, x, y_groups, x_groups)
+    orders = canonical_order(larger), canonical_order(smaller)
+    ordered = np.concatenate([larger[orders[0], 0], smaller[orders[1], 0]])
     labels = np.repeat([0, 1], [max(n, m), min(n, m)])
-    folds = stratified_folds(labels, 5, seed=2).ids
+    units = np.concatenate([first[orders[0]], 100 + second[orders[1]]]) if grouped else None
+    folds = stratified_folds(labels, 5, groups=units, seed=2).ids
     sign = 1 if n > m else -1  # a line through the shift orders as the values do
     right, pairs = 0.0, 0
     for fold in range(5):
         sides = [sign * ordered[(folds == fold) & (labels == code)] for code in range(2)]
         right += naive_area(*sides) * len(sides[0]) * len(sides[1])
         pairs += len(sides[0]) * len(sides[1])
-    assert c2st_auc(x, y, seed=2) == pytest.approx(right / pairs, rel=1e-12)
+    given = {"x_groups": x_groups, "y_groups": y_groups} if grouped else {}
+    assert c2st_auc(x, y, seed=2, **given) == pytest.approx(right / pairs, rel=1e-12)
+    assert 0.6 < right / pairs < 0.99
 
 
 def test_it_is_scikit_learn_s_logistic_regression_on_the_same_folds():
@@ -128,7 +134,7 @@ def test_samples_that_are_on_both_sides_are_below_one_half():
     assert c2st_auc(x, x) < 0.5
 
 
-def test_samples_far_apart_are_told_apart_entirely_where_probabilities_round_to_ties():
+def test_samples_far_apart_are_told_apart_entirely():
     x, y = two_samples(9, 30, 30)
     assert c2st_auc(x, y + 1000) == 1.0
 
@@ -146,6 +152,9 @@ def test_the_estimator_is_the_function_with_the_seed_of_the_pair():
     x, y = two_samples(11)
     assert C2st().between(PairInputs(target=x, surrogate=y, seed=3)) == c2st_auc(x, y, seed=3)
     assert C2st(folds=3).between(PairInputs(target=x, surrogate=y)) == c2st_auc(x, y, folds=3)
+    groups = np.arange(30) // 5
+    found = C2st().between(PairInputs(target=x, surrogate=y, target_groups=groups))
+    assert found == c2st_auc(x, y, x_groups=groups) != c2st_auc(x, y)
     assert c2st_auc(x, y, seed=3) == c2st_auc(x, y, seed=3) != c2st_auc(x, y, seed=4)
 
 

@@ -43,7 +43,24 @@ def test_means_over_pairs_are_those_of_all_pairs_whatever_the_blocks(monkeypatch
     x, y = rng.normal(size=(17, 3)) + offset, 2 + rng.normal(size=(23, 3)) + offset
     assert mean_between(x, y, np.sqrt) == pytest.approx(cdist(x, y).mean(), rel=1e-9)
     assert mean_within(x, np.sqrt) == pytest.approx(pdist(x).mean(), rel=1e-9)
-    assert mean_within(y, np.exp) == pytest.approx(np.exp(pdist(y, "sqeuclidean")).mean(), rel=1e-8)
+    kernel = np.exp(-pdist(y, "sqeuclidean")).mean()
+    assert mean_within(y, lambda squares: np.exp(-squares)) == pytest.approx(kernel, rel=1e-8)
+
+
+def test_samples_far_from_nothing_are_centred_first_as_all_pairs_would_cancel(monkeypatch):
+    given = []
+
+    def spy(x, y):
+        given.append(max(np.abs(x).max(), np.abs(y).max()))
+        return squared_distances(x, y)
+
+    monkeypatch.setattr(pairwise, "squared_distances", spy)
+    x = 1e6 + np.random.default_rng(5).normal(size=(50, 3))
+    mean_between(x, x[:20], np.sqrt)
+    mean_within(x, np.sqrt)
+    pooled_median(x, x[:20])
+    assert len(given) == 3
+    assert max(given) < 10
 
 
 def test_blocks_bound_what_is_held(monkeypatch):

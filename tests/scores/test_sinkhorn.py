@@ -16,6 +16,7 @@ from scipy.stats import norm
 from gapkit.errors import DataError, OptionError, UndefinedError
 from gapkit.scores.inputs import PairInputs
 from gapkit.scores.sinkhorn import Sinkhorn, sinkhorn_divergence
+from gapkit.scores.subsample import subsample_pair
 
 
 def two_samples(seed, n=15, m=11, d=4):
@@ -231,7 +232,9 @@ def test_a_subsample_depends_neither_on_the_order_nor_on_the_sides_nor_on_the_ax
     rng, distance = np.random.default_rng(0), Sinkhorn(limit=25, tolerance=1e-10)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     expected = distance.between(PairInputs(target=x, surrogate=y))
-    assert expected != Sinkhorn().between(PairInputs(target=x, surrogate=y))
+    drawn = subsample_pair(x, y, 25, seed=0)
+    assert expected == sinkhorn_divergence(*drawn, tolerance=1e-10).value
+    assert expected != Sinkhorn(tolerance=1e-10).between(PairInputs(target=x, surrogate=y))
     for first, second in [(rng.permutation(x), rng.permutation(y)), (y, x), (x @ turn + 3, y @ turn + 3)]:
         assert distance.between(PairInputs(target=first, surrogate=second)) == pytest.approx(expected, rel=1e-8)
     assert distance.between(PairInputs(target=x, surrogate=y, seed=1)) != expected

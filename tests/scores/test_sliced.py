@@ -105,7 +105,9 @@ def test_degenerate_samples_and_high_orders():
     assert sliced_wasserstein(same, same[:3]) == 0.0
     x = np.array([[0.0], [1.0]])
     assert sliced_wasserstein(1e8 * x, 1e8 * x + 3e8, p=200) == pytest.approx(3e8, rel=1e-8)
-    assert sliced_wasserstein(1e8 + x, 1e8 + x + 3) == pytest.approx(3.0, rel=1e-8)
+    first, second = (np.round(1024 * side) / 1024 for side in two_samples(6))  # a shift by 2^30 is exact
+    expected = sliced_wasserstein(first, second)
+    assert sliced_wasserstein(first + 2.0**30, second + 2.0**30) == pytest.approx(expected, rel=1e-12)
 
 
 def test_what_cannot_be_measured_is_refused_in_words():
