@@ -22,7 +22,7 @@ from gapkit.scores.probes import (
 from gapkit.scores.ridge_accuracy import ridge_accuracy
 from gapkit.statistics.folds import inner_folds, stratified_folds
 from gapkit.statistics.permutation import permute_labels
-from gapkit.statistics.probes import linear_probe
+from gapkit.statistics.probes import knn_probe, linear_probe
 
 FUNCTIONS = [knn_accuracy, linear_probe_accuracy]
 ESTIMATORS = [KnnAccuracy(), LinearProbeAccuracy()]
@@ -136,8 +136,18 @@ def test_groups_share_a_fold(function):
     assert function(features, labels, groups=groups.astype(str)) == function(features, labels, groups=groups)
 
 
+def test_groups_share_inner_splits():
+    for seed in range(3):
+        features, labels = blobs(seed, n=100, n_classes=2, signal=0.3)
+        groups, codes = np.repeat(np.arange(25), 4), by_occurrence(labels)[0]
+        features = features + 3 * np.random.default_rng(seed).normal(size=(25, 5))[groups]
+        folds = stratified_folds(labels, groups=groups)
+        for function, probe in ((knn_accuracy, knn_probe), (linear_probe_accuracy, linear_probe)):
+            assert function(features, labels, groups=groups) == probe(features, codes, folds, groups=groups).accuracy
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(derandomize=True, deadline=None, max_examples=12)
+@settings(derandomize=True, deadline=None, max_examples=10)
 @given(seed=st.integers(0, 10**6), power=st.sampled_from([-8, 0, 8]), whole=st.booleans())
 def test_names_shift_and_scale_do_not_matter(function, seed, power, whole):
     features, labels = blobs(seed, n=40, n_classes=2 + seed % 3, signal=0.5)
@@ -208,10 +218,13 @@ def test_an_accuracy_without_error_has_an_interval_within_the_range():
         assert estimator.interval(ScoreInputs(features=features, labels=labels)) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("n", "width", "n_classes"), [(120, 5, 3), (60, 90, 4), (80, 3, 2)])
-def test_the_null_statistic_is_scikit_learns_ridge_classifier(n, width, n_classes):
-    features, labels = blobs(n, n=n, width=width, n_classes=n_classes)
-    labels[:2] = n_classes  # never scored
+def test_the_null_statistic_is_scikit_learns_ridge_classifier(n, width, n_classes, seed):
+    features, labels = blobs(seed, n=n, width=width, n_classes=n_classes)
+    features = features**3  # long tails, so that folds differ in their means
+    labels[:4] = n_classes  # never scored, always fitted
+    features[:4] *= 3
     folds, points, hits = stratified_folds(labels), standardise(features), 0
     for fold in range(5):
         fit, scored = folds.fitting(fold), folds.scored(fold)
@@ -219,7 +232,7 @@ def test_the_null_statistic_is_scikit_learns_ridge_classifier(n, width, n_classe
         hits += (model.predict(points[scored]) == labels[scored]).sum()
     name, score = LinearProbeAccuracy().null_statistic(ScoreInputs(features=features, labels=labels))
     assert "ridge" in name
-    assert score(labels) == pytest.approx(hits / (n - 2), abs=1e-12)
+    assert score(labels) == pytest.approx(hits / (n - 4), abs=1e-12)
     other = permute_labels(labels, folds.ids, permutations=1).labels[1]
     assert score(other) == pytest.approx(ridge_accuracy(features, folds)(other, n_classes + 1))
 
@@ -268,5 +281,5 @@ def test_absent_classes_and_float32_change_nothing_and_the_seed_something(functi
     features, labels = blobs(13)
     single = features.astype(np.float32)
     assert function(single, labels * 10 + 3) == function(single.astype(np.float64), labels)
-    assert len({function(features, labels, seed=seed) for seed in range(5)}) > 1
-    assert len({function(features, labels, n_folds=n_folds) for n_folds in (2, 4, 6)}) > 1
+    assert len({function(features, labels, seed=seed) for seed in range(3)}) > 1
+    assert len({function(features, labels, n_folds=n_folds) for n_folds in (2, 6)}) > 1
