@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from gapkit.arrays import Array, Floats, Indices, Labels, PerSample
 from gapkit.errors import UndefinedError
@@ -110,6 +109,9 @@ def roc_area(negative: PerSample, positive: Floats) -> float:
         >>> roc_area(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
         0.875
     """
+    # Imported here: scipy.stats takes half a second, and most measurements need no distance.
+    from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
     ranks: Floats = np.asarray(rankdata(np.concatenate([positive, negative])), dtype=np.float64)
     m = len(positive)
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * len(negative)))
