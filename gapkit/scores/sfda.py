@@ -35,7 +35,8 @@ def sfda(features: Array, labels: Array, *, strength: float = STRENGTH, normalis
     Deviations. lambda_max has the squared unit of the features, so that s depends on their scale and underflows once
     lambda_max exceeds 4.6: features are divided by the root of their total variance first, which makes lambda_max the
     share of it in the widest direction within classes, and s at least exp(-a), whatever n and d
-    (``normalise=False`` keeps their own scale). lambda_max is exact instead of three power steps from a
+    (``normalise=False`` keeps their own scale: ten sources of digits came in the same order, but with 100 samples
+    of 128 features random labels scored 1.0 instead of 0.54). lambda_max is exact instead of three power steps from a
     random start. The features that were given stay as they are. There is no logarithm, as in the original code.
 
     Args:
