@@ -6,8 +6,9 @@ import numpy as np
 import ot
 import pytest
 
-from gapkit.scores.otdd import otdd
+from gapkit.scores.otdd import otdd, prepare_side
 from gapkit.scores.otdd_options import OTDDOptions
+from gapkit.scores.otdd_sliced import _coordinates, _directions
 
 
 def draw(seed, n=40, width=4, n_classes=3, *, shift=0.0):
@@ -136,6 +137,27 @@ def test_sliced_equals_the_definition_direction_by_direction():
     assert error < 0.05 * expected
     assert found.evidence.gap is None
     assert found.evidence.iterations == 3000
+
+
+def test_sliced_is_the_sum_of_one_dimensional_distances_along_its_directions():
+    """Of features and class coordinates about each side's mean sample; the squared offset of means is added."""
+    first, second = draw(15, width=2, n_classes=3), draw(16, n=25, width=2, n_classes=2, shift=1.0)
+    options = OTDDOptions(outer="sliced", inner="means", projections=7, lambda_x=0.5, lambda_y=2.0)
+    left, right = (prepare_side(*side, name="y", options=options)[0] for side in (first, second))
+    coordinates = _coordinates(left, right, np.zeros((3, 2)), options)
+    points = [
+        np.hstack([np.sqrt(0.5) * side.features, own[side.labels]])
+        for side, own in zip((left, right), coordinates, strict=True)
+    ]
+    between = np.square(coordinates[0][:, None] - coordinates[1]).sum(axis=-1)
+    about = [side.gaussians.means for side in (left, right)]
+    assert between == pytest.approx(2.0 * np.square(about[0][:, None] - about[1]).sum(axis=-1), rel=1e-10)
+    width = points[0].shape[1]
+    each = [ot.wasserstein_1d(points[0] @ along, points[1] @ along, p=2) for along in _directions(width, options)]
+    offset = np.square(first[0].mean(axis=0) - second[0].mean(axis=0)).sum()
+    found = otdd(*first, *second, options=options)
+    assert found.value == pytest.approx(width * np.mean(each) + 2.5 * offset, rel=1e-10)
+    assert found.feature_part + found.label_part == pytest.approx(found.value, rel=1e-14)
 
 
 def test_sliced_takes_large_samples_whole():
