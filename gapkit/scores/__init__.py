@@ -1,9 +1,9 @@
 """What the field had before: transferability scores and dataset distances, as functions on arrays.
 
 ``leep(probs, labels)``, ``nce(source_labels, labels)``; of (features, labels): ``n_leep``, ``logme``, ``h_score``,
-``shrunk_h_score``, ``transrate``, ``gbc``, ``lfc``, ``sfda``, ``parc``, ``knn_accuracy``, ``linear_probe_accuracy``;
-of two samples (x, y): ``mmd2``, ``energy_distance``, ``sinkhorn_divergence``, ``sliced_wasserstein``, ``frechet_distance``,
-``c2st_auc``; and ``otdd(x1, y1, x2, y2)``.
+``shrunk_h_score``, ``transrate``, ``gbc``, ``lfc``, ``sfda``, ``parc``, ``knn_accuracy``, ``linear_probe_accuracy``; of
+two samples (x, y): ``mmd2``, ``energy_distance``, ``sinkhorn_divergence``, ``sliced_wasserstein``,
+``frechet_distance``, ``c2st_auc``; and ``otdd(x1, y1, x2, y2)``.
 """
 
 from gapkit.scores.c2st import c2st_auc

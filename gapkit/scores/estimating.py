@@ -12,9 +12,11 @@ from gapkit.arrays import Array, Floats, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, Null, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
+from gapkit.scores.probes import hit_interval
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
 from gapkit.statistics.permutation import permutation_p, permute_labels
+from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
 SUBSAMPLE_STREAM = 52
@@ -23,11 +25,11 @@ BLOCKS = 20
 
 
 @runtime_checkable
-class OwnInterval(Protocol):
-    """A score that is a mean over held-out samples, and has its interval from them."""
+class Probing(Protocol):
+    """A score that is the share of hits among held-out samples: one fit gives its interval and its replicates."""
 
-    def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
-        """Of the score."""
+    def probe(self, inputs: ScoreInputs) -> Probe:
+        """The hits."""
         ...
 
 
@@ -81,18 +83,52 @@ def estimate_score(score: Score, inputs: ScoreInputs, options: EstimateOptions) 
         return undefined_score(traits, n, "the source has no head")
     try:
         scorer = score.on(inputs)
-        value = scorer(inputs.labels)
+        if isinstance(score, Probing):
+            found = _estimate_probe(score.probe(inputs), inputs, options)
+        else:
+            found = _estimate_value(score, scorer(inputs.labels), inputs, options)
     except UndefinedError as error:
         return undefined_score(traits, n, str(error))
+    null = permuted_null(score, scorer, inputs, found.value, options)
+    row = replace(undefined_score(traits, n, found.reason).row, value=found.value, status="ok", null=null)
+    return Estimated(row=replace(row, interval=found.interval), jackknife=found.jackknife)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A value with its interval and replicates, or why it has none."""
+
+    value: float
+    interval: Interval | None
+    jackknife: Jackknife | None
+    reason: str = ""
+
+
+def _estimate_value(score: Score, value: float, inputs: ScoreInputs, options: EstimateOptions) -> Found:
+    """The score without each block of samples."""
     jackknife, reason = leave_out(score, inputs, value, options.blocks)
-    interval = None
-    if isinstance(score, OwnInterval):
-        interval, reason = score.interval(inputs, level=options.level), ""
-    elif jackknife is not None:
-        interval = jackknife.interval(level=options.level, within=(traits.lowest, traits.highest))
-    null = permuted_null(score, scorer, inputs, value, options)
-    row = replace(undefined_score(traits, n, reason).row, value=value, interval=interval, null=null, status="ok")
-    return Estimated(row=row, jackknife=jackknife)
+    within = (score.traits.lowest, score.traits.highest)
+    interval = None if jackknife is None else jackknife.interval(level=options.level, within=within)
+    return Found(value=value, interval=interval, jackknife=jackknife, reason=reason)
+
+
+def _estimate_probe(probe: Probe, inputs: ScoreInputs, options: EstimateOptions) -> Found:
+    """A bootstrap of the hits, and their share without each block: nothing is fitted again."""
+    dealt = _dealt(inputs, options.blocks)
+    jackknife = None
+    if dealt is not None:
+        outside = [probe.scored & (dealt != block) for block in range(int(dealt.max()) + 1)]
+        if all(mask.any() for mask in outside):
+            shares = np.array([float(probe.hits[mask].mean()) for mask in outside])
+            jackknife = Jackknife(value=probe.accuracy, replicates=shares)
+    interval = hit_interval(probe, inputs, level=options.level)
+    return Found(value=probe.accuracy, interval=interval, jackknife=jackknife)
+
+
+def _dealt(inputs: ScoreInputs, blocks: int) -> Labels | None:
+    """The blocks that samples are left out by."""
+    strata = inputs.labels if inputs.labels.ndim == 1 else None
+    return deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
 
 
 def undefined_score(traits: Traits, n: int, reason: str) -> Estimated:
@@ -123,8 +159,7 @@ def _subsampled(inputs: ScoreInputs, traits: Traits) -> ScoreInputs:
 
 def leave_out(score: Score, inputs: ScoreInputs, value: float, blocks: int) -> tuple[Jackknife | None, str]:
     """The score without each block of samples; None where it cannot be computed without one of them, and why."""
-    strata = inputs.labels if inputs.labels.ndim == 1 else None
-    dealt = deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
+    dealt = _dealt(inputs, blocks)
     if dealt is None:
         what = "samples" if inputs.groups is None else "groups"
         return None, f"no interval: fewer {what} than a jackknife takes"

@@ -162,9 +162,16 @@ class KnnAccuracy:
         Raises:
             UndefinedError: fewer than two classes can be scored.
         """
+        return hit_interval(self.probe(inputs), inputs, level=level)
+
+    def probe(self, inputs: ScoreInputs) -> Probe:
+        """The hits of every sample, of which the accuracy is the mean.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
         codes = by_occurrence(inputs.labels)[0]
-        probe = knn_probe(inputs.features, codes, self.folds(inputs), groups=inputs.groups, seed=inputs.seed)
-        return _interval(probe, inputs, level)
+        return knn_probe(inputs.features, codes, self.folds(inputs), groups=inputs.groups, seed=inputs.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +241,15 @@ class LinearProbeAccuracy:
         Raises:
             UndefinedError: fewer than two classes can be scored.
         """
-        return _interval(self._probe(inputs, self.folds(inputs), inputs.labels), inputs, level)
+        return hit_interval(self.probe(inputs), inputs, level=level)
+
+    def probe(self, inputs: ScoreInputs) -> Probe:
+        """The hits of every sample, of which the accuracy is the mean.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
+        return self._probe(inputs, self.folds(inputs), inputs.labels)
 
     def _probe(self, inputs: ScoreInputs, folds: Folds, labels: Array) -> Probe:
         """The probe of one labelling."""
@@ -275,7 +290,7 @@ def _folds(inputs: ScoreInputs, n_folds: int) -> Folds:
         raise UndefinedError(error.got, expected=error.expected, remedy=error.remedy) from error
 
 
-def _interval(probe: Probe, inputs: ScoreInputs, level: float) -> Interval:
+def hit_interval(probe: Probe, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
     """Of the share of hits among scored samples."""
     hits = probe.hits[probe.scored, None]
     groups = None if inputs.groups is None else inputs.groups[probe.scored]

@@ -134,6 +134,21 @@ def test_a_score_that_needs_every_sample_has_no_interval_but_a_value():
     assert row.reason.startswith("no interval: without")
 
 
+@pytest.mark.parametrize("name", ["knn_accuracy", "linear_probe_accuracy"])
+def test_a_probe_is_fitted_once_for_value_interval_and_replicates(name: str):
+    inputs, score = make(2, 120), SCORES[name]
+    found = estimate_score(score, inputs, EstimateOptions(permutations=19))
+    probe = score.probe(inputs)
+    blocks = deal(120, 20, strata=inputs.labels, seed=0)
+    assert found.row.value == probe.accuracy == score.on(inputs)(inputs.labels)
+    assert found.row.interval == score.interval(inputs)
+    assert found.jackknife.replicates == pytest.approx([probe.hits[blocks != block].mean() for block in range(20)])
+    # Without one sample in each block the error is the binomial one, but for the blocks' chance.
+    binomial = np.sqrt(probe.accuracy * (1 - probe.accuracy) / 120)
+    assert 0.6 * binomial < found.jackknife.standard_error < 1.5 * binomial
+    assert found.row.null.p == 0.05
+
+
 def test_groups_stay_whole_in_blocks_and_permutations():
     inputs = make(1, 80)
     groups = np.arange(80, dtype=np.int64) // 20
