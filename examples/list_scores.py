@@ -1,6 +1,8 @@
 """Print every transferability score and distance as rows of a Markdown table: what it is, needs, costs and avoids.
 
     python examples/list_scores.py
+
+The README shows what it prints.
 """
 
 from __future__ import annotations
