@@ -26,18 +26,22 @@ def rank_table(result: RankResult) -> str:
     lines = paragraph("target", target_line(result.target))
     for source in result.sources:
         lines += paragraph("source", f"{source.description}; embedder: {result.embedders[source.name]}")
-    for content in (rank_table_of(result), value_table(result), agreement_table(result)):
-        if not content.rows:
-            continue
+    lines += _lines(rank_table_of(result))
+    for content in (value_table(result), agreement_table(result)):
         if len(content.rows) > MOST_LINES:
             lines += ["", f"  {content.title}: {len(content.rows)} lines, in the report and in the JSON"]
-            continue
-        table = [content.head, *(row + ("",) * (len(content.head) - len(row)) for row in content.rows)]
-        lines += ["", *(f"  {line}" for line in columns(table).splitlines())]
+        elif content.rows:
+            lines += _lines(content)
     lines += ["", *textwrap.wrap(RANK_NOTE, LINE_WIDTH)]
     for note in result.notes:
         lines += paragraph("note", note)
     return "\n".join(lines)
+
+
+def _lines(content: Table) -> list[str]:
+    """An empty line and a table in aligned columns."""
+    table = [content.head, *(row + ("",) * (len(content.head) - len(row)) for row in content.rows)]
+    return ["", *(f"  {line}" for line in columns(table).splitlines())]
 
 
 def rank_table_of(result: RankResult) -> Table:
