@@ -9,7 +9,7 @@ import numpy as np
 from gapkit.arrays import Array, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import DistanceRow, Null
-from gapkit.scores.estimating import EstimateOptions, permuted, summarise_null
+from gapkit.scores.estimating import MOST_PERMUTATIONS, EstimateOptions, permuted, summarise_null
 from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.subsample import subsample
@@ -18,8 +18,8 @@ from gapkit.types import Traits
 
 BLOCKS = 10
 """Distances are dearer than scores; the t quantile of 9 degrees of freedom is 15 % above the normal one."""
-NULL_LIMIT, NULL_PERMUTATIONS = 300, 99
-"""Samples of either side, and permutations at most, of a test for which the distance is computed that often."""
+NULL_LIMIT = 300
+"""Samples of either side, of a test for which the distance is computed as often as labels are permuted."""
 TARGET_STREAM, SURROGATE_STREAM = 53, 54
 
 
@@ -89,7 +89,7 @@ def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOption
     few = _subsampled(pair, replace(traits, subsample=NULL_LIMIT))
     name, own = f"{traits.name} of {len(few.target)} and {len(few.surrogate)} samples", few.target_labels
     folds = np.zeros(len(few.target), dtype=np.int64)
-    count = min(options.permutations, NULL_PERMUTATIONS)
+    count = min(options.permutations, MOST_PERMUTATIONS)
     drawn, reason = permuted(np.asarray(own), folds, few.target_groups, count, pair.seed)
     observed = distance.between(few)
     if reason:

@@ -20,6 +20,8 @@ from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
 SUBSAMPLE_STREAM = 52
+MOST_PERMUTATIONS = 99
+"""p is 0.01 or more: a dozen scores are tested, each of which is computed that often."""
 BLOCKS = 20
 """The t quantile of 19 degrees of freedom is 7 % above the normal one."""
 
@@ -56,7 +58,7 @@ class EstimateOptions:
     """How scores are estimated.
 
     Attributes:
-        permutations: of the labels; 0 leaves the test out.
+        permutations: of the labels, at most ``MOST_PERMUTATIONS``; 0 leaves the test out.
         blocks: of the jackknife.
         level: of confidence.
     """
@@ -184,7 +186,8 @@ def permuted_null(
         name, scorer = score.null_statistic(inputs)
         observed = scorer(inputs.labels)
     folds = score.fold_ids(inputs) if isinstance(score, CrossFitted) else np.zeros(len(inputs.labels), dtype=np.int64)
-    drawn, reason = permuted(inputs.labels, folds, inputs.groups, options.permutations, inputs.seed)
+    count = min(options.permutations, MOST_PERMUTATIONS)
+    drawn, reason = permuted(inputs.labels, folds, inputs.groups, count, inputs.seed)
     if reason:
         return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
     found: list[float] = []
