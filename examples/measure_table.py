@@ -28,7 +28,7 @@ def measure_one(source: gk.Source, argument: str) -> str:
     name, _, split = argument.rpartition(":")
     if not name or split not in SPLITS:
         name, split = argument, "train"
-    options = gk.MeasureOptions(split=split, discrepancies=("kl",))
+    options = gk.MeasureOptions(split=split, discrepancies=("kl",), scores=("none",))
     gap = gk.measure(source, gk.load_target(name), options=options)
     target = gap.target
     embedder = target.embedder.partition(":")[0]
