@@ -33,11 +33,13 @@ class EntropicSolution:
 
     Attributes:
         plan: P, rounded to exact marginals.
+        dual: the dual objective, a lower bound of the minimum.
         entropy: KL(P || a b') of it, in nats.
         evidence: of convergence; its gap is that of the objective with the entropy.
     """
 
     plan: DensePlan
+    dual: float
     entropy: float
     evidence: TransportEvidence
 
@@ -87,7 +89,7 @@ def solve_entropic(cost: Matrix, epsilon: float, *, tolerance: float, max_iterat
         iterations=iterations,
         converged=residual <= tolerance,
     )
-    return EntropicSolution(plan=DensePlan(mass=plan), entropy=entropy, evidence=evidence)
+    return EntropicSolution(plan=DensePlan(mass=plan), dual=dual, entropy=entropy, evidence=evidence)
 
 
 def _sweep(cost: Matrix, f: Floats, g: Floats, epsilon: float) -> tuple[Floats, Floats]:
