@@ -68,7 +68,7 @@ class TokenSpec:
     std: float = 1.0
 
 
-Needs = Literal["features", "probabilities", "labels", "surrogate", "surrogate_labels"]
+Needs = Literal["features", "paired_features", "probabilities", "labels", "surrogate", "surrogate_labels"]
 Invariance = Literal["sample_order", "class_names", "shift", "orthogonal", "scale"]
 
 
