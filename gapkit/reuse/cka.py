@@ -72,7 +72,7 @@ def cka_matrix(xs: Sequence[Array], ys: Sequence[Array], *, debiased: bool = Tru
     Example:
         >>> x, y = np.random.default_rng(0).normal(size=(2, 50, 3))
         >>> cka_matrix([x, y], [x, x + y, y]).round(1).tolist()
-        [[1.0, 0.5, 0.0], [0.0, 0.5, 1.0]]
+        [[1.0, 0.4, 0.0], [0.0, 0.5, 1.0]]
     """
     if not len(xs) or not len(ys):
         raise DataError(

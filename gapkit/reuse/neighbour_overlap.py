@@ -99,7 +99,11 @@ def cknna(x: Array, y: Array, *, k: int = NEIGHBOURS) -> float:
     for own, rows, name in ((sums[1], first, "x"), (sums[2], second, "y")):
         # Centred features have Frobenius norm 1, so that inner products are about 1 / n, and rounding that share of it.
         if own <= k * len(rows) * (tolerance(*rows.shape) / len(rows)) ** 2:
-            raise _alike(name)
+            raise UndefinedError(
+                f"{name} has nothing left of the inner products of neighbours when they are centred",
+                expected="samples that differ in more than one of them does from all others",
+                remedy="take another layer, or check how the features were made",
+            )
     return float(np.clip(sums[0] / np.sqrt(sums[1] * sums[2]), -1.0, 1.0))
 
 
@@ -187,10 +191,10 @@ def _unit_sides(x: Array, y: Array, k: int, *, least: int) -> tuple[Features, Fl
     if k < 1:
         raise OptionError(f"k is {k}", expected="at least 1 neighbour", remedy=f"{NEIGHBOURS} is usual")
     sides = check_paired(x, y, least=least, measure=f"{k} neighbours")
-    for rows, name in zip(sides, ("x", "y"), strict=True):
-        if np.ptp(rows, axis=0).max() == 0:
-            raise _alike(name)
     first, second = (_unit_rows(rows) for rows in sides)
+    for units, name in ((first, "x"), (second, "y")):
+        if np.ptp(units, axis=0).max() <= TIED:
+            raise _alike(name)
     return first, second
 
 

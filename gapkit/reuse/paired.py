@@ -97,7 +97,7 @@ def centre(features: Features, name: str) -> Features:
     return centred
 
 
-def narrow(features: Features) -> Features:
+def narrow(features: Features) -> Floats:
     """At most n columns with the same inner products between samples: features (n, d) in a basis of their span.
 
     Example:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats
+from gapkit.arrays import Array, Floats
 from gapkit.reuse.paired import centre, check_paired, narrow
 from gapkit.types import Traits
 
@@ -82,7 +82,7 @@ class Procrustes:
         return procrustes(x, y)
 
 
-def _distance(x: Features, y: Floats) -> float:
+def _distance(x: Floats, y: Floats) -> float:
     """The distance of centred features with norm 1."""
     overlap = float(np.linalg.svd(x.T @ y, compute_uv=False).sum())
     if overlap < 1 - NEAR:
@@ -90,7 +90,7 @@ def _distance(x: Features, y: Floats) -> float:
     return _residual(x, y)
 
 
-def _residual(x: Features, y: Floats) -> float:
+def _residual(x: Floats, y: Floats) -> float:
     """``|X U - Y V|_F`` with the singular vectors of X'Y, together with what U and V do not hold.
 
     X'Y squares the condition of the features, so that its small singular values are rounding. Leading directions are

@@ -180,7 +180,7 @@ def _standardised(distances: Floats, name: str) -> Floats:
 def _alike(name: str) -> UndefinedError:
     """The error where a side says nothing about pairs."""
     return UndefinedError(
-        f"{name} has all pairs of samples at the same distance",
+        f"{name} has all pairs of samples at the same distance, up to rounding",
         expected="samples at different distances",
         remedy="give more samples or features, or another distance",
     )
