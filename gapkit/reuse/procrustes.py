@@ -17,6 +17,8 @@ LEADING = 1e-6
 """Share of the largest singular value down to which singular vectors are certain enough for the residual."""
 MOST_ROUNDS = 8
 """Each takes directions 1000 times smaller, so that five reach the rounding of the features."""
+ROUNDING = 1e-14
+"""Of a distance, or of the square of one that is larger."""
 
 
 def procrustes(x: Array, y: Array, *, angular: bool = False) -> float:
@@ -106,4 +108,8 @@ def _residual(x: Floats, y: Floats) -> float:
         first, second = x @ u, y @ v
         total += float(np.square(first - second).sum())
         x, y = x - first @ u.T, y - second @ v.T
+        left_over = float(np.square(x).sum()), float(np.square(y).sum())
+        # What may still be gained, twice the product of norms, is rounding.
+        if np.sqrt(left_over[0] * left_over[1]) <= max(ROUNDING**2, ROUNDING * (total + sum(left_over))):
+            break
     return float(np.sqrt(total + np.square(x).sum() + np.square(y).sum()))

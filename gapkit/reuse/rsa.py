@@ -156,7 +156,6 @@ def _unit_rows(rows: Features, *, centred: bool) -> Floats:
     norms = np.sqrt(np.square(scaled).sum(axis=1))
     without = norms <= LEAST_NORM * before
     units = scaled / np.where(without, 1.0, norms)[:, None]
-    units[without] = 0.0
     return np.hstack([units, without[:, None].astype(np.float64)])
 
 

@@ -225,14 +225,9 @@ def _means(features: Features, codes: Labels, counts: Indices) -> Floats:
 
 
 def _within(features: Features, codes: Labels) -> tuple[Indices, Floats]:
-    """Samples of each class (C,), and the features less the mean of their class (n, d).
-
-    Subtracted twice: what the first mean left by rounding would else count as spread of classes without any.
-    """
+    """Samples of each class (C,), and the features less the mean of their class (n, d)."""
     counts = class_counts(codes, int(codes.max()) + 1)
-    residuals = features - _means(features, codes, counts)[codes]
-    residuals -= _means(residuals, codes, counts)[codes]
-    return counts, residuals
+    return counts, features - _means(features, codes, counts)[codes]
 
 
 def _same_means(got: str) -> UndefinedError:

@@ -112,6 +112,17 @@ def test_more_features_than_samples_need_few_directions():
             measure(rng.normal(size=(30, 100)), y)
 
 
+def test_as_many_directions_as_correlations_are_free():
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(9, 4)), rng.normal(size=(9, 5))
+    for measure in (svcca, pwcca):
+        assert measure(x, y[:, :4], energy=1) < 1 - 1e-3
+        with pytest.raises(UndefinedError, match="4 and 5 directions"):
+            measure(x, y, energy=1)
+    # What is refused: a correlation of 1 between independent features.
+    assert canonical(x - x.mean(axis=0), y - y.mean(axis=0))[0].max() == pytest.approx(1, abs=1e-8)
+
+
 def test_what_cannot_be_said_is_said():
     x, y = layers(5, 30, 2, 2)
     with pytest.raises(UndefinedError, match="x has the same features"):

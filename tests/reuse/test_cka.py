@@ -146,6 +146,8 @@ def test_an_outlier_leaves_digits():
     x[7] *= 1e6
     shifted = x - x[0]
     assert cka(x, y) == pytest.approx(expected(shifted, y - y.mean(axis=0)), abs=1e-7)
+    y[7] *= 1e6
+    assert cka(x, y) == pytest.approx(expected(shifted, y - y[0]), abs=1e-7)
 
 
 def test_blocks_cover_all_samples(monkeypatch):

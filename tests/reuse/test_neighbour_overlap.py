@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ortho_group
 
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.reuse import cka, cknna, mutual_knn
@@ -111,6 +112,8 @@ def test_ties_and_duplicates_keep_the_contract(seed, n, k, levels):
     assert mutual_knn(x[order], y[order], k=k) == pytest.approx(value, abs=1e-12)
     assert mutual_knn(y, x, k=k) == pytest.approx(value, abs=1e-12)
     assert mutual_knn(x, 2 * x, k=k) == pytest.approx(1, abs=1e-12)
+    turned = x @ ortho_group.rvs(3, random_state=rng) / 3  # ties but for rounding
+    assert mutual_knn(x, turned, k=k) == pytest.approx(1, abs=1e-12)
     assert -1 <= cknna(x, y, k=k) <= 1
     assert cknna(x[order], y[order], k=k) == pytest.approx(cknna(x, y, k=k), abs=1e-10)
     assert cknna(x, 2 * x, k=k) == pytest.approx(1, abs=1e-12)

@@ -51,6 +51,8 @@ def test_equal_directions_are_counted(rank, kind):
 
 
 def test_rounding_is_no_direction():
+    for kind in ("entropy", "participation"):
+        assert effective_rank(np.diag([2.0, 0.0, 0.0]), kind=kind, centred=False) == 1
     line = np.outer(np.random.default_rng(3).normal(size=40), [1 / 3, 0.1, 7.0]) + [1e5, 0.3, 0.0]
     for kind in ("entropy", "participation"):
         assert effective_rank(line, kind=kind) == pytest.approx(1, abs=1e-9)

@@ -67,10 +67,11 @@ def test_a_large_t_does_not_underflow():
     assert uniformity(features, t=1e4) == pytest.approx(-1e4 * (2 - np.sqrt(2)) + np.log(4 / 12))
 
 
-def test_uniformity_in_blocks(monkeypatch):
-    features = blobs(2, 40)[0]
+@pytest.mark.parametrize("seed", range(5))
+def test_uniformity_in_blocks(monkeypatch, seed):
+    features = blobs(seed, 40, 20)[0]
     whole = uniformity(features), uniformity(features, t=500)
-    monkeypatch.setattr("gapkit.statistics.geometry.BLOCK_ENTRIES", 200)
+    monkeypatch.setattr("gapkit.statistics.geometry.BLOCK_ENTRIES", 40)
     assert (uniformity(features), uniformity(features, t=500)) == pytest.approx(whole, rel=1e-12)
 
 
