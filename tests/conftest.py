@@ -52,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-check-shapes", action="store_false", dest="check_shapes", help="do not check shapes")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Benchmarks run alone, and in this process; everything else on all cores, as xdist decides."""
+    wanted = config.getoption("markexpr") or ""
+    return 0 if "benchmark" in wanted and "not benchmark" not in wanted else None
+
+
 def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     """Beartype for annotations that say shapes; the others are pyright's, users' mistakes gapkit's to refuse."""
     if f"{function.__module__}.{function.__qualname__}" in VALIDATES:

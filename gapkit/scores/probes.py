@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -94,17 +95,49 @@ def linear_probe_accuracy(
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnnAccuracy:
-    """Estimator of ``knn_accuracy``.
+class FoldedAccuracy(ABC):
+    """An accuracy of held-out samples.
 
-    The folds are those of the labels in the inputs, whatever labelling is scored: permute labels within them. Inner
-    splits follow the labelling that is scored. Neighbours are found once.
+    The folds are those of the labels in the inputs, whatever labelling is scored: permute labels within them.
 
     Attributes:
         n_folds: at least 2.
     """
 
     n_folds: int = N_FOLDS
+
+    def folds(self, inputs: ScoreInputs) -> Folds:
+        """The folds, from the labels in the inputs.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
+        return _folds(inputs, self.n_folds)
+
+    def fold_ids(self, inputs: ScoreInputs) -> Labels:
+        """The fold (n,) that scores each sample, -1 where none does."""
+        return self.folds(inputs).ids
+
+    @abstractmethod
+    def probe(self, inputs: ScoreInputs) -> Probe:
+        """The hits of every sample, of which the accuracy is the mean.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
+
+    def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
+        """Of the accuracy, by a bootstrap of samples, or of groups.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
+        return hit_interval(self.probe(inputs), inputs, level=level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnnAccuracy(FoldedAccuracy):
+    """Estimator of ``knn_accuracy``; inner splits follow the labelling that is scored, neighbours are found once."""
 
     traits: ClassVar[Traits] = Traits(
         name="knn_accuracy",
@@ -122,18 +155,6 @@ class KnnAccuracy:
         fast=False,
         avoids="neighbours that are the sample itself; k chosen on what is scored; ties left to chance",
     )
-
-    def folds(self, inputs: ScoreInputs) -> Folds:
-        """The folds, from the labels in the inputs.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        return _folds(inputs, self.n_folds)
-
-    def fold_ids(self, inputs: ScoreInputs) -> Labels:
-        """The fold (n,) that scores each sample, -1 where none does."""
-        return self.folds(inputs).ids
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Make folds and find neighbours, once.
@@ -156,14 +177,6 @@ class KnnAccuracy:
 
         return score
 
-    def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
-        """Of the accuracy, by a bootstrap of samples, or of groups; neighbours are found once more.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        return hit_interval(self.probe(inputs), inputs, level=level)
-
     def probe(self, inputs: ScoreInputs) -> Probe:
         """The hits of every sample, of which the accuracy is the mean.
 
@@ -175,18 +188,12 @@ class KnnAccuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearProbeAccuracy:
+class LinearProbeAccuracy(FoldedAccuracy):
     """Estimator of ``linear_probe_accuracy``.
 
-    The folds are those of the labels in the inputs, whatever labelling is scored: permute labels within them. A fit is
-    too slow to be repeated for every permutation: ``null_statistic`` is what permuted labels are told from observed
-    ones by.
-
-    Attributes:
-        n_folds: at least 2.
+    A fit is too slow to be repeated for every permutation: ``null_statistic`` is what permuted labels are told from
+    observed ones by.
     """
-
-    n_folds: int = N_FOLDS
 
     traits: ClassVar[Traits] = Traits(
         name="linear_probe_accuracy",
@@ -205,18 +212,6 @@ class LinearProbeAccuracy:
         avoids="one random split; a penalty that is chosen on what is scored, or not at all",
     )
 
-    def folds(self, inputs: ScoreInputs) -> Folds:
-        """The folds, from the labels in the inputs.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        return _folds(inputs, self.n_folds)
-
-    def fold_ids(self, inputs: ScoreInputs) -> Labels:
-        """The fold (n,) that scores each sample, -1 where none does."""
-        return self.folds(inputs).ids
-
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Make folds, once; everything else is a fit to the labels.
 
@@ -234,14 +229,6 @@ class LinearProbeAccuracy:
         """
         score = ridge_accuracy(inputs.features, self.folds(inputs))
         return RIDGE, lambda labels: score(*by_occurrence(labels))
-
-    def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
-        """Of the accuracy, by a bootstrap of samples, or of groups; the probe is fitted once more.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        return hit_interval(self.probe(inputs), inputs, level=level)
 
     def probe(self, inputs: ScoreInputs) -> Probe:
         """The hits of every sample, of which the accuracy is the mean.
