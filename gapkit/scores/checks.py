@@ -6,35 +6,10 @@ import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Labels, Probabilities
 from gapkit.errors import DataError, UndefinedError
+from gapkit.statistics.checks import check_features
 
 ROW_SUM_TOLERANCE = 1e-3
 """Float16 and float32 softmax rows are off by less."""
-
-
-def check_features(features: Array, name: str = "features") -> Features:
-    """Features (n, d) of any real dtype as float64.
-
-    Raises:
-        DataError: no matrix, an empty one, no real numbers, or NaN or infinite values.
-    """
-    found = np.asarray(features)
-    if found.ndim != 2 or found.size == 0:
-        raise DataError(
-            f"{name} has shape {found.shape}",
-            expected="a matrix (n, d) with at least one sample and one feature",
-            remedy="give one row for each sample",
-        )
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {found.dtype}", expected="real numbers", remedy="convert it first")
-    values = found.astype(np.float64, copy=False)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        raise DataError(
-            f"{name} has NaN or infinite values in {len(bad)} samples, the first at sample {bad[0]}",
-            expected="finite numbers",
-            remedy="drop these samples or fill the values in",
-        )
-    return values
 
 
 def check_pair(x: Array, y: Array) -> tuple[Features, Floats]:
