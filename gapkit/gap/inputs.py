@@ -22,8 +22,8 @@ ALL_DISCREPANCIES = tuple(measure.name for measure in ALL)
 TARGET_CONDITIONALS = ("labels", "probe")
 FITTED_UNDER = tuple(name for name in ALL_DISCREPANCIES if name != "zero_one")
 """Zero-one is piecewise constant: nothing says where to go."""
-ROW_SUM_TOLERANCE = 1e-4
-"""Float16 and float32 softmax rows are off by less."""
+ROW_SUM_TOLERANCE = 1e-3
+"""Rows of a softmax in float16 are off by 3e-4, of one in bfloat16 by more."""
 
 
 @dataclass(frozen=True, kw_only=True)
