@@ -84,7 +84,7 @@ def measure(
         distances=scored.distances,
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         pictures=example_pictures(source, used, embedder),
-        provenance=provenance(source, used, options, seconds=time.monotonic() - started),
+        provenance=provenance(source, used, options, seconds=time.monotonic() - started, surrogate=surrogate),
     )
 
 

@@ -18,7 +18,7 @@ from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.pipeline.options import RankOptions
 from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
 from gapkit.pipeline.selection import select
-from gapkit.pipeline.summary import overlap, summarise_source, summarise_target
+from gapkit.pipeline.summary import beside, overlap, summarise_source, summarise_target
 from gapkit.results import Provenance, RankResult, SourceSummary, TargetSummary, library_versions
 from gapkit.results.rank import Agreement, Rank, RankRow
 from gapkit.scores.estimating import Estimated
@@ -108,7 +108,9 @@ def rank(
             seed=options.seed,
             data_hash=digest(used.x, used.y),
             weights_hash=digest(*(one.weights_hash for one in examined)),
-            options=options.numbers() | {"sources": list(named)},
+            options=options.numbers()
+            | {"sources": list(named), "precision": [one.source.precision for one in examined]}
+            | beside(used, surrogate),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - started, 3),
         ),
@@ -139,13 +141,13 @@ def examine(source: Source, target: Target, used: Target, surrogate: Target | No
 
 
 def order(examined: Sequence[Examined], options: RankOptions) -> tuple[tuple[RankRow, ...], tuple[Agreement, ...]]:
-    """Rows by the mean of their ranks, and the agreement of the scores."""
+    """Rows by the mean of their places, and the agreement of the scores."""
     entries = [(one.source.name, layer, scores) for one in examined for layer, scores in one.layers.items()]
     names = [name for name in options.score_names(head=True) if any(name in scores for _, _, scores in entries)]
     columns = {name: _column([scores.get(name) for _, _, scores in entries]) for name in names}
     drawn = draw_all(columns, options.draws, seed=options.seed)
     places = {name: ranks(column.goodness) for name, column in columns.items()}
-    spans = {name: rank_interval(drawn[name], places[name]) for name in names}
+    spans = {name: rank_interval(columns[name], drawn[name]) for name in names}
     rows = [
         RankRow(
             source=source,
@@ -160,7 +162,8 @@ def order(examined: Sequence[Examined], options: RankOptions) -> tuple[tuple[Ran
         for k, (source, layer, scores) in enumerate(entries)
     ]
     pairs = [_agreement(a, b, columns, drawn) for a, b in combinations(names, 2)]
-    return tuple(sorted(rows, key=_mean_rank)), tuple(pairs)
+    counts = {name: sum(name in row.rank for row in rows) for name in names}
+    return tuple(sorted(rows, key=lambda row: _mean_place(row, counts))), tuple(pairs)
 
 
 def _column(found: Sequence[Estimated | None]) -> Candidates:
@@ -180,9 +183,10 @@ def _agreement(a: str, b: str, columns: Mapping[str, Candidates], drawn: Mapping
     return Agreement(a=a, b=b, tau=tau.value, interval=tau.interval, n=tau.n)
 
 
-def _mean_rank(row: RankRow) -> float:
-    """Of its scores; a row without any comes last."""
-    return float(np.mean([place.value for place in row.rank.values()])) if row.rank else float("inf")
+def _mean_place(row: RankRow, counts: Mapping[str, int]) -> float:
+    """From 0, the best by every score, to 1, over the scores that several rows have; a row without any is last."""
+    places = [(place.value - 1) / (counts[name] - 1) for name, place in row.rank.items() if counts[name] > 1]
+    return float(np.mean(places)) if places else 1.0
 
 
 def _loaded(sources: Mapping[str, Source | str], load: Callable[[str], Source] | None) -> Iterator[tuple[str, Source]]:

@@ -13,7 +13,7 @@ from gapkit.pipeline.measure import measure
 from gapkit.pipeline.options import MeasureOptions, RankOptions, RunOptions
 from gapkit.pipeline.rank import rank
 from gapkit.pipeline.selection import select
-from gapkit.pipeline.summary import provenance
+from gapkit.pipeline.summary import beside, provenance
 from gapkit.reports.folder import REPORT, RESULT, check_folder
 from gapkit.results import GapResult, Provenance, RankResult
 from gapkit.types import Progress, no_progress
@@ -119,7 +119,9 @@ def rank_run(
     target, surrogate = request.load()
     if found is not None:
         used, _ = select(target, options)
-        asked = options.numbers() | {"sources": list(request.sources), "samples": digest(used.x, used.y)}
+        precisions = [request.precision] * len(request.sources)
+        asked = options.numbers() | {"sources": list(request.sources), "precision": precisions}
+        asked |= beside(used, surrogate) | {"samples": digest(used.x, used.y)}
         _compare(found.provenance.options | {"samples": found.provenance.data_hash}, asked, folder.path)
         return found
     result = rank(request.sources, target, surrogate=surrogate, options=options, load=request.open, progress=progress)

@@ -56,14 +56,24 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
     )
 
 
-def provenance(source: Source, target: Target, options: RunOptions, *, seconds: float) -> Provenance:
+def beside(target: Target, surrogate: Target | None) -> dict[str, str | None]:
+    """What changes numbers and is no option: the groups of the target, and the surrogate with its name."""
+    return {
+        "groups": None if target.groups is None else digest(target.groups)[:16],
+        "surrogate": None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}",
+    }
+
+
+def provenance(
+    source: Source, target: Target, options: RunOptions, *, seconds: float, surrogate: Target | None = None
+) -> Provenance:
     """Versions, seed, hashes and options: what gives the same numbers again."""
     return Provenance(
         versions=library_versions(),
         seed=options.seed,
         data_hash=digest(target.x, target.y),
         weights_hash=source.weights_hash,
-        options=options.numbers() | {"precision": source.precision},
+        options=options.numbers() | {"precision": source.precision} | beside(target, surrogate or source.surrogate),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
     )

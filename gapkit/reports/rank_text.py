@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from gapkit.estimates import Interval, ScoreRow
+from gapkit.estimates import ScoreRow
 from gapkit.reports.scores import ends, named, number
 from gapkit.reports.tables import Table
 from gapkit.reports.text import LINE_WIDTH, columns, paragraph, target_line
@@ -13,7 +13,7 @@ from gapkit.results.rank import Rank, RankRow
 
 NO_RANK = "-"
 MOST_LINES = 30
-RANK_NOTE = "Ranks, 1 is the best, with their 95 % intervals over the samples of the target; rows by the mean rank."
+RANK_NOTE = "Ranks, 1 is the best, with 95 % intervals over the target's samples (?: unknown); rows by the mean rank."
 TAU_NOTE = (
     "Kendall's tau of the orders by two scores: 1 the same order, -1 the opposite one. Intervals are over the samples "
     "of the target; other sources would be another question."
@@ -84,16 +84,15 @@ def place(rank: Rank | None) -> str:
     Example:
         >>> place(Rank(value=2.0, interval=(1.0, 2.5))), place(Rank(value=1.0, interval=(1.0, 1.0))), place(None)
         ('2 (1 - 2.5)', '1', '-')
+        >>> place(Rank(value=1.0, interval=None))
+        '1 (?)'
     """
     if rank is None:
         return NO_RANK
-    wide = rank.interval is not None and rank.interval[0] < rank.interval[1]
-    return f"{rank.value:g}" + (f" ({_span(rank.interval)})" if wide else "")
-
-
-def _span(interval: Interval | None) -> str:
-    """Ends of an interval of ranks."""
-    return "" if interval is None else f"{interval[0]:g} - {interval[1]:g}"
+    if rank.interval is None:
+        return f"{rank.value:g} (?)"
+    low, high = rank.interval
+    return f"{rank.value:g}" + (f" ({low:g} - {high:g})" if low < high else "")
 
 
 def _value(score: ScoreRow) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
             expected=f"shape ({n},)",
             remedy="give one label for each sample",
         )
+    if found.dtype.kind == "O" and all(isinstance(value, str) for value in found):
+        found = found.astype(str)
     whole = found.dtype.kind == "f" and bool((np.isfinite(found) & (found == np.round(found))).all())
     if found.dtype.kind not in "biuUS" and not whole:
         raise DataError(

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import xlogy  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Floats
+from gapkit.errors import UndefinedError
 from gapkit.scores.coupling import DensePlan, Matrix, TransportEvidence, log_mean_exp
 
 LARGEST_LOG = 100.0
@@ -61,6 +62,8 @@ def solve_entropic(cost: Matrix, epsilon: float, *, tolerance: float, max_iterat
         max_iterations: of sweeps and scalings together.
     """
     n, m = cost.shape
+    if not np.isfinite(cost).all():
+        raise UndefinedError("costs that are no numbers", expected="finite costs", remedy="scale the features")
     f, g = np.zeros(n), np.zeros(m)
     iterations, level = 0, max(float(cost.max()), epsilon)
     while True:

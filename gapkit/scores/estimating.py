@@ -221,7 +221,8 @@ def permuted(
     if labels.ndim == 1 and labels.dtype.kind == "i":
         relabelled = permute_labels(labels, folds, groups=groups, permutations=permutations, seed=seed)
         return list(relabelled.labels[1:]), relabelled.reason
-    # Numbers, and several labels per sample, go with their samples' positions.
-    positions = np.arange(len(labels), dtype=np.int64)
-    relabelled = permute_labels(positions, folds, groups=groups, permutations=permutations, seed=seed)
-    return [labels[row] for row in relabelled.labels[1:]], relabelled.reason
+    # Numbers, and several labels per sample, by codes: equal ones are one, so that groups of one label trade it.
+    values, codes = np.unique(labels, axis=0, return_inverse=True)
+    own = codes.reshape(-1).astype(np.int64)
+    relabelled = permute_labels(own, folds, groups=groups, permutations=permutations, seed=seed)
+    return [values[row] for row in relabelled.labels[1:]], relabelled.reason

@@ -47,7 +47,11 @@ def mmd2(x: Array, y: Array, *, bandwidth: Literal["median"] | float | Sequence[
     """
     first, second = check_pair(x, y)
     check_sizes(first, second, name="the unbiased MMD")
-    if isinstance(bandwidth, float | int):
+    if isinstance(bandwidth, str) and bandwidth != "median":
+        raise OptionError(
+            f"bandwidth is {bandwidth!r}", expected="median, a number, or numbers", remedy="use bandwidth='median'"
+        )
+    if isinstance(bandwidth, float | int | np.number):
         return _mmd2(first, second, _squared([float(bandwidth)], 1.0))
     factors = [1.0] if isinstance(bandwidth, str) else [float(factor) for factor in bandwidth]
     return _mmd2(first, second, _squared(factors, pooled_median(first, second)))

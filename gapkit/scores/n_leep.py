@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Floats
-from gapkit.errors import UndefinedError
+from gapkit.errors import OptionError, UndefinedError
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leep import LEEP
@@ -105,6 +105,19 @@ class NLEEP:
         fast=False,
         avoids="a value that depends on the order of samples and on the library; no logarithm; 1e-6 in any unit",
     )
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: no component, or a share of the variance that is none.
+        """
+        if not (self.components >= 1 and 0 < self.energy <= 1):
+            raise OptionError(
+                f"components is {self.components} and energy {self.energy}",
+                expected="at least one component for each class, and a share of the variance above 0 and at most 1",
+                remedy="use the defaults",
+            )
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Fit the mixture, once.

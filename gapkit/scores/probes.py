@@ -278,8 +278,12 @@ def _folds(inputs: ScoreInputs, n_folds: int) -> Folds:
 
 
 def hit_interval(probe: Probe, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
-    """Of the share of hits among scored samples."""
+    """Of the share of hits among scored samples; where all are hits, or none, by Clopper and Pearson (1934)."""
     hits = probe.hits[probe.scored, None]
     groups = None if inputs.groups is None else inputs.groups[probe.scored]
+    if hits.min() == hits.max():
+        # Nothing varies, and a bootstrap would say that nothing can: the exact binomial bound of so many units.
+        reach = 1 - ((1 - level) / 2) ** (1 / (len(hits) if groups is None else len(np.unique(groups))))
+        return (1 - reach, 1.0) if hits.min() == 1.0 else (0.0, reach)
     found = ratio_intervals(hits, np.ones_like(hits), groups=groups, seed=inputs.seed, level=level)
     return max(0.0, float(found.low[0])), min(1.0, float(found.high[0]))

@@ -29,6 +29,12 @@ class Candidates:
     higher: bool
 
     @property
+    def varies(self) -> bool:
+        """Whether every candidate that has a value has replicates: else nothing is known of how the order varies."""
+        known = ~np.isnan(self.values)
+        return all(own is not None for own, there in zip(self.jackknifes, known, strict=True) if there)
+
+    @property
     def goodness(self) -> Floats:
         """The values (m,), the more the better."""
         return self.values if self.higher else -self.values
@@ -80,8 +86,14 @@ def draw_all(scores: Mapping[str, Candidates], draws: int, *, seed: int) -> dict
     return {name: values if scores[name].higher else -values for name, values in drawn.items()}
 
 
-def rank_interval(drawn: Floats, rank: Floats) -> list[Interval | None]:
-    """The interval of each candidate's rank, from the draws (draws, m); it holds the rank itself."""
+def rank_interval(candidates: Candidates, drawn: Floats) -> list[Interval | None]:
+    """The interval of each candidate's rank, from the draws (draws, m); it holds the rank itself.
+
+    None for all of them where one has no replicates.
+    """
+    rank = ranks(candidates.goodness)
+    if not candidates.varies:
+        return [None] * len(rank)
     found = ranks(drawn)
     low, high = np.quantile(found, TAILS, axis=0, method="inverted_cdf")
     return [
@@ -96,7 +108,8 @@ class Tau:
 
     Attributes:
         value: None where fewer than two candidates have both, or one score does not vary.
-        interval: over the samples of the target, not over candidates; None where the value is.
+        interval: over the samples of the target, not over candidates; None where the value is, or where a candidate has
+            no replicates.
         n: candidates.
     """
 
@@ -112,6 +125,8 @@ def agreement(first: Candidates, second: Candidates, drawn: tuple[Floats, Floats
     value = float(kendall_tau(first.goodness[both], second.goodness[both])) if n > 1 else np.nan
     if np.isnan(value):
         return Tau(value=None, interval=None, n=n)
+    if not (first.varies and second.varies):
+        return Tau(value=value, interval=None, n=n)
     found = kendall_tau(drawn[0][:, both], drawn[1][:, both])
     low, high = np.nanquantile(found, TAILS)
     return Tau(value=value, interval=(min(float(low), value), max(float(high), value)), n=n)

@@ -15,8 +15,9 @@ RADIUS_STEPS = 2.0**32
 def subsample(n: int, limit: int, *, seed: int, stream: int, labels: Labels | None = None) -> Indices:
     """Positions, sorted, of at most ``limit`` of n samples, drawn without replacement; all of them where n <= limit.
 
-    With labels, places go to classes by the method of Huntington and Hill, which has the least relative differences of
-    shares: every class has one while ``limit`` is at least the number of classes, and none more than it has samples.
+    With labels, classes keep their shares: evenly spaced positions, from a random start, among the samples in the order
+    of their classes, so that a class of k samples has ``k limit / n`` places, rounded down or up at random. A class of
+    few samples may have none; with a place for every class, small ones would weigh more than they do in the data.
     Renaming classes changes nothing.
 
     Args:
@@ -30,25 +31,22 @@ def subsample(n: int, limit: int, *, seed: int, stream: int, labels: Labels | No
         >>> subsample(3, 5, seed=0, stream=1).tolist()
         [0, 1, 2]
         >>> labels = np.repeat([0, 1, 2], [2, 40, 58])
-        >>> np.bincount(labels[subsample(100, 10, seed=0, stream=1, labels=labels)]).tolist()
-        [1, 4, 5]
+        >>> np.bincount(labels[subsample(100, 50, seed=0, stream=1, labels=labels)]).tolist()
+        [1, 20, 29]
     """
     if n <= limit:
         return np.arange(n, dtype=np.int64)
     shuffled = generator(seed, stream).permutation(n).astype(np.int64)
     if labels is None:
         return np.sort(shuffled[:limit])
-    own = labels[shuffled]
-    _, codes, counts = np.unique(own, return_inverse=True, return_counts=True)
-    by_class = np.argsort(codes, kind="stable")
-    # k: how many of its class come before a sample. Each place goes to the class of the largest n_y / sqrt(k (k + 1)),
-    # so all places go to the samples of the least k (k + 1) / n_y^2; firsts of their classes, all at 0, by class size.
-    starts = np.cumsum(counts) - counts
-    before = np.empty(n, dtype=np.float64)
-    before[by_class] = np.arange(n) - np.repeat(starts, counts)
-    size = counts[codes].astype(np.float64)
-    places = np.lexsort((-size, before * (before + 1) / np.square(size)))[:limit]
-    return np.sort(shuffled[places])
+    _, first, codes, counts = np.unique(labels[shuffled], return_index=True, return_inverse=True, return_counts=True)
+    # The larger classes first, of equal ones that which comes first in the shuffled order: no name decides.
+    order = np.lexsort((first, -counts))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    by_class = shuffled[np.argsort(place[codes.reshape(-1)], kind="stable")]
+    start = generator(seed, stream, 1).random()
+    return np.sort(by_class[((np.arange(limit) + start) * (n / limit)).astype(np.int64)])
 
 
 def canonical_order(features: Features) -> Indices:

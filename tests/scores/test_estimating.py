@@ -159,6 +159,20 @@ def test_groups_stay_whole_in_blocks_and_permutations():
     assert "groups" in row.null.reason
 
 
+@pytest.mark.parametrize("kind", ["numbers", "several"])
+def test_numbers_that_groups_share_are_exchanged_by_whole_groups(kind: str):
+    rng, groups = generator(5), np.repeat(np.arange(30, dtype=np.int64), 10)
+    own = rng.normal(size=30)
+    features = rng.normal(size=(300, 5))
+    features[:, 0] += 3 * own[groups]
+    labels = own[groups] if kind == "numbers" else np.stack([own > 0, own > 1], axis=1).astype(np.int64)[groups]
+    row = estimate_score(
+        SCORES["logme"], ScoreInputs(features=features, labels=labels, groups=groups), EstimateOptions()
+    ).row
+    assert row.null.p == 0.01
+    assert row.null.mean < row.value
+
+
 def pair(seed: int, shift: float) -> PairInputs:
     rng = generator(seed, 2)
     return PairInputs(

@@ -215,7 +215,9 @@ def test_the_interval_holds_the_accuracy_and_is_wider_where_groups_are_resampled
 def test_an_accuracy_without_error_has_an_interval_within_the_range():
     features, labels = blobs(11, signal=50.0)
     for estimator in ESTIMATORS:
-        assert estimator.interval(ScoreInputs(features=features, labels=labels)) == (1.0, 1.0)
+        low, high = estimator.interval(ScoreInputs(features=features, labels=labels))
+        # Clopper and Pearson: the share at which as many hits in a row have a probability of a fortieth.
+        assert (low ** len(labels), high) == (pytest.approx(0.025), 1.0)
 
 
 @pytest.mark.parametrize("seed", range(4))
