@@ -128,6 +128,7 @@ def _root(centred: Floats, covariance: Covariance) -> Floats:
     if covariance == "shrunk" and centred.any():
         share = _shrinkage(centred)
         # Two roots below each other are a root of the sum of their covariances.
+        share = min(max(share, 0.0), 1.0)  # rounding leaves the range where all samples are alike
         isotropic = np.sqrt(share * np.square(centred).sum() / n_features) * np.eye(n_features)
         centred = np.vstack([np.sqrt(1 - share) * centred, isotropic])
     if len(centred) <= n_features:
