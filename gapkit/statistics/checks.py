@@ -7,8 +7,6 @@ import numpy as np
 from gapkit.arrays import Array, Features
 from gapkit.errors import DataError
 
-LARGEST = 1e60
-
 
 def check_features(features: Array, name: str = "features") -> Features:
     """Features (n, d) of any real dtype as float64.
@@ -32,11 +30,5 @@ def check_features(features: Array, name: str = "features") -> Features:
             f"{name} has NaN or infinite values in {len(bad)} samples, the first at sample {bad[0]}",
             expected="finite numbers",
             remedy="drop these samples or fill the values in",
-        )
-    if np.abs(values).max() > LARGEST:
-        raise DataError(
-            f"{name} has entries of {np.abs(values).max():.3g}",
-            expected=f"entries below {LARGEST:g}, whose squares and fourth powers are numbers",
-            remedy="scale the features",
         )
     return values
