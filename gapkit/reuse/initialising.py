@@ -22,22 +22,19 @@ LOADED = "_is_hf_initialized"
 
 
 def copied(module: nn.Module) -> nn.Module:
-    """A deep copy without gradients.
+    """A deep copy; gradients are not copied, as ``nn.Parameter`` has it.
 
     Raises:
         SourceError: the module holds something that cannot be copied.
     """
     try:
-        found = copy.deepcopy(module)
+        return copy.deepcopy(module)
     except (RuntimeError, TypeError) as error:
         raise SourceError(
             f"{type(module).__name__} cannot be copied ({str(error).splitlines()[0]})",
             expected="a module that copy.deepcopy copies",
             remedy="delete what it keeps from a forward pass, such as tensors with gradients",
         ) from error
-    for parameter in found.parameters():
-        parameter.grad = None
-    return found
 
 
 def permuted(tensor: Tensor, seed: int, *stream: int) -> Tensor:

@@ -106,6 +106,17 @@ def test_statistics_after_broken_ones_are_finite_and_at_most_512_inputs_are_read
     assert tuned[0][1].running_mean.isnan().all()
 
 
+def test_everything_but_batchnorm_is_in_eval_mode():
+    module = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4, momentum=None), nn.Dropout(0.5), nn.BatchNorm1d(4))
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(50, 4)).astype(np.float32))
+    seen = []
+    module[3].register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    with reestimate_batchnorm(module, [x[:30], x[30:]]):
+        torch.testing.assert_close(module[1].running_mean, x.mean(dim=0))
+    assert all(module[k].training for k in range(4))
+    assert not any((batch == 0).any() for batch in seen)
+
+
 def test_without_batchnorm_nothing_runs():
     def refuse(batch):
         raise AssertionError

@@ -153,6 +153,27 @@ def test_the_interval_is_that_of_the_formula():
     assert crossed_estimates(data, [product, ratio], resamples=300, seed=2)[1] == found
 
 
+def test_a_resample_without_variance_has_what_one_unit_and_one_seed_bring():
+    fixed = np.zeros((30, 2))
+    fixed[0] = 1.0  # a third of the resamples lack it
+    data = cross(fixed, np.zeros((30, 1, 5)))
+
+    def first(means):
+        return means[:, 0], np.tile([1.0, 0.0, 0.0], (len(means), 1))
+
+    (block,) = crossed._resampled(data, 200, 1)
+    table = influences(data, first).mean(axis=1)
+    least = np.square(table).sum() / (30 * 29) * np.sum(table**4) / np.sum(table**2) ** 2
+    assert crossed._least(influences(data, first)) == pytest.approx(least, rel=1e-12)
+    lacking = block.shift[:, 0] < -1 / 30 + 1e-12
+    assert 40 < lacking.sum() < 100
+    found = crossed._statistics(data.means, block, first, least)
+    assert found[lacking] == pytest.approx(-1 / 30 / np.sqrt(least), rel=1e-9)
+    (estimate,) = crossed_estimates(data, [first], resamples=200, seed=1)
+    expected = 1 / 30 + estimate.standard_error / 30 / np.sqrt(least)
+    assert estimate.high == pytest.approx(max(expected, estimate.value + stats.t.ppf(0.975, 29) * 1 / 30), rel=1e-9)
+
+
 def test_what_does_not_vary_is_a_point():
     data = cross(np.ones((20, 2)), np.zeros((20, 1, 5)))
     (found,) = crossed_estimates(data, [ratio], resamples=50, seed=0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gapkit.errors import DataError
+from gapkit.reuse import rewind
 from gapkit.reuse.hits import LayerHits, majority_hits
 from gapkit.reuse.rewind import causal_reuse, reuse_excess
 
@@ -76,6 +77,18 @@ def test_values_are_those_of_the_formulas(seed, groups):
     assert reuse_excess(hits, control, resamples=50).value == pytest.approx(excess, rel=1e-12)
     for one in (found.contribution, found.criticality, found.reuse):
         assert one.interval[0] <= one.value <= one.interval[1]
+
+
+@pytest.mark.parametrize("control", [0.2, 0.75])
+@pytest.mark.parametrize("name", [*rewind.FUNCTIONS, "above_chance", "gain", "control_reuse", "left", "excess"])
+def test_gradients_are_derivatives(name, control):
+    function = rewind.FUNCTIONS.get(name) or getattr(rewind, f"_{name}")
+    means = [0.9, 0.7, 0.8, control, 0.3, 0.25] if name in ("control_reuse", "left", "excess") else [0.9, 0.7, 0.2, 0.3]
+    gradient = function(np.array([means]))[1][0]
+    for k in range(len(means)):
+        step = np.eye(len(means))[k] * 1e-6
+        high, low = (function(np.array([means]) + sign * step)[0][0] for sign in (1, -1))
+        assert gradient[k] == pytest.approx((high - low) / 2e-6, abs=1e-6)
 
 
 def deterministic(t, p, r, n=100, seeds=5):
