@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
 from gapkit.pipeline.activations import choose_embedder, run_source, run_surrogate
 from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.pictures import example_pictures
-from gapkit.pipeline.scores import FEATURES, Scored, ScoreRequest, measure_scores
+from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
     label_map_fits,
@@ -71,7 +70,8 @@ def measure(
     surrogate = surrogate or source.surrogate
     activations = run_source(source, used, embedder, surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
-    scored = score(activations, lambda: run_surrogate(source, surrogate, options, progress), options, progress)
+    request = ScoreRequest(names=options.scores, permutations=options.permutations, seed=options.seed)
+    scored = measure_scores(activations, lambda: run_surrogate(source, surrogate, options, progress), request, progress)
     return GapResult(
         source=summarise_source(source, activations),
         target=summarise_target(activations, choice, options),
@@ -107,18 +107,6 @@ def check_layers_asked(target: Target, options: MeasureOptions) -> None:
             expected="one label per sample",
             remedy="leave --layers out",
         )
-
-
-def score(
-    activations: Activations,
-    surrogate: Callable[[], Activations | None],
-    options: MeasureOptions,
-    progress: Progress = no_progress,
-) -> Scored:
-    """The scores that are asked for, and the distances; on one thread, as the misalignment."""
-    request = ScoreRequest(names=options.scores, permutations=options.permutations, seed=options.seed)
-    with threadpool_limits(1, user_api="blas"):
-        return measure_scores(activations, surrogate, request, progress)
 
 
 def measure_gap(

@@ -10,7 +10,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from gapkit.arrays import Floats, digest
 from gapkit.errors import OptionError
@@ -128,8 +127,7 @@ def examine(source: Source, target: Target, used: Target, surrogate: Target | No
         if not names:
             continue
         request = ScoreRequest(names=names, layer=layer, permutations=options.permutations, seed=options.seed)
-        with threadpool_limits(1, user_api="blas"):
-            scored = measure_scores(activations, lambda: None, request, how.progress)
+        scored = measure_scores(activations, lambda: None, request, how.progress)
         found[layer] = {one.row.name: one for one in scored.scores}
     return Examined(
         source=summarise_source(source, activations),

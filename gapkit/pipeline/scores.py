@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from gapkit.arrays import Array, Labels
+from gapkit.arrays import Labels
 from gapkit.estimates import DistanceRow, ScoreRow
 from gapkit.scores.catalogue import chosen_measures
 from gapkit.scores.distance_estimates import estimate_distance, undefined_distance
-from gapkit.scores.estimating import Estimated, EstimateOptions, estimate_score, undefined_score
-from gapkit.scores.inputs import PairInputs, Score, ScoreInputs
-from gapkit.types import Activations, Progress, Traits, no_progress
+from gapkit.scores.estimating import Estimated, EstimateOptions, estimate_scores, undefined_score
+from gapkit.scores.inputs import Distance, PairInputs, Score, ScoreInputs
+from gapkit.types import Activations, Progress, Target, Traits, no_progress
 
 FEATURES = "features"
 TASK = "scores"
 NO_SURROGATE = "the source has no surrogate; give one with --surrogate (surrogate=...)"
 SEVERAL = "the target has several labels per sample"
-REAL = "the target is a number"
+Kind = Literal["classes", "numbers", "several"]
+"""What labels are: codes, also of the bins of a regression target; its numbers; several to a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,8 @@ def measure_scores(
 ) -> Scored:
     """The measures that are asked for, on one layer's features; a regression target is given as numbers or as bins.
 
+    Linear algebra runs on one thread, as in the misalignment.
+
     Args:
         activations: of the target.
         surrogate: gives those of the surrogate, None where there is none; called where a distance is asked for.
@@ -73,46 +78,70 @@ def measure_scores(
     """
     scores, distances = chosen_measures(request.names)
     total = len(scores) + len(distances)
-    found: list[Estimated] = []
-    for score in scores:
-        found.append(_score(score, activations, request))
-        progress(TASK, len(found), total)
+    found: dict[str, Estimated] = {}
     rows: list[DistanceRow] = []
-    other = surrogate() if distances else None
-    for distance in distances:
-        if other is None:
-            rows.append(undefined_distance(distance.traits, len(activations.target), NO_SURROGATE))
-        else:
-            rows.append(estimate_distance(distance, pair_inputs(activations, other, request), request.options))
-        progress(TASK, len(found) + len(rows), total)
-    return Scored(scores=tuple(found), distances=tuple(rows))
+    with threadpool_limits(1, user_api="blas"):
+        for name, estimated in _estimates(scores, activations, request):
+            found[name] = estimated
+            progress(TASK, len(found), total)
+        for row in _distances(distances, activations, surrogate, request):
+            rows.append(row)
+            progress(TASK, len(found) + len(rows), total)
+    return Scored(scores=tuple(found[score.traits.name] for score in scores), distances=tuple(rows))
 
 
-def _score(score: Score, activations: Activations, request: ScoreRequest) -> Estimated:
-    """One score, on the labels that it is defined for."""
-    labels, reason = _labels(score.traits, activations)
-    if labels is None:
-        return undefined_score(score.traits, len(activations.target), reason)
-    return estimate_score(score, score_inputs(activations, labels, request), request.options)
-
-
-def _labels(traits: Traits, activations: Activations) -> tuple[Array | None, str]:
-    """The labels as a measure takes them; None where it takes none of this kind, and why."""
+def _estimates(
+    scores: Sequence[Score], activations: Activations, request: ScoreRequest
+) -> Iterator[tuple[str, Estimated]]:
+    """Each score with its name, on the labels that it is defined for: cheap ones together, the others one by one."""
     target = activations.target
+    kinds: dict[str, Kind | None] = {score.traits.name: _kind(score.traits, target) for score in scores}
+    for score in scores:
+        if kinds[score.traits.name] is None:
+            yield score.traits.name, undefined_score(score.traits, len(target), SEVERAL)
+    present: list[Kind] = [kind for kind in kinds.values() if kind is not None]
+    for kind in dict.fromkeys(present):
+        inputs = score_inputs(activations, kind, request)
+        own = [score for score in scores if kinds[score.traits.name] == kind]
+        cheap = [score for score in own if score.traits.fast]
+        for together in (cheap, *([score] for score in own if not score.traits.fast)):
+            names = [score.traits.name for score in together]
+            yield from zip(names, estimate_scores(together, inputs, request.options), strict=True)
+
+
+def _distances(
+    distances: Sequence[Distance],
+    activations: Activations,
+    surrogate: Callable[[], Activations | None],
+    request: ScoreRequest,
+) -> Iterator[DistanceRow]:
+    """Each distance; the surrogate is run where there is one to be computed."""
+    if not distances:
+        return
+    other = surrogate()
+    pair = None if other is None else pair_inputs(activations, other, request)
+    for distance in distances:
+        if pair is None:
+            yield undefined_distance(distance.traits, len(activations.target), NO_SURROGATE)
+        else:
+            yield estimate_distance(distance, pair, request.options)
+
+
+def _kind(traits: Traits, target: Target) -> Kind | None:
+    """As what a measure takes the labels; None where it does not take these."""
     if target.task == "multilabel":
-        return (target.y, "") if "multilabel" in traits.tasks else (None, SEVERAL)
-    if target.values is not None and "regression" in traits.tasks:
-        return target.values.astype(np.float64), ""
-    return target.y, ""
+        return "several" if "multilabel" in traits.tasks else None
+    return "numbers" if target.values is not None and "regression" in traits.tasks else "classes"
 
 
-def score_inputs(activations: Activations, labels: Array, request: ScoreRequest) -> ScoreInputs:
-    """The arrays of one layer."""
+def score_inputs(activations: Activations, kind: Kind, request: ScoreRequest) -> ScoreInputs:
+    """The arrays of one layer, with labels of one kind."""
+    target = activations.target
     return ScoreInputs(
         features=np.asarray(activations.features[request.layer], dtype=np.float64),
-        labels=labels,
+        labels=np.asarray(target.values, dtype=np.float64) if kind == "numbers" else target.y,
         log_probabilities=activations.log_probabilities if activations.logits.shape[1] else None,
-        groups=activations.target.groups,
+        groups=target.groups,
         seed=request.seed,
     )
 

@@ -9,9 +9,10 @@ import numpy as np
 from gapkit.arrays import Array, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import DistanceRow, Null
-from gapkit.scores.estimating import MOST_PERMUTATIONS, EstimateOptions, permuted, summarise_null
+from gapkit.scores.estimating import EstimateOptions
 from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
+from gapkit.scores.permuting import MOST_PERMUTATIONS, no_null, permuted, summarise_null
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
 from gapkit.types import Traits
@@ -88,12 +89,11 @@ def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOption
         return None
     few = _subsampled(pair, replace(traits, subsample=NULL_LIMIT))
     name, own = f"{traits.name} of {len(few.target)} and {len(few.surrogate)} samples", few.target_labels
-    folds = np.zeros(len(few.target), dtype=np.int64)
     count = min(options.permutations, MOST_PERMUTATIONS)
-    drawn, reason = permuted(np.asarray(own), folds, few.target_groups, count, pair.seed)
+    drawn, reason = permuted(np.asarray(own), None, few.target_groups, count, pair.seed)
     observed = distance.between(few)
     if reason:
-        return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
+        return no_null(name, observed, reason)
     found = [distance.between(replace(few, target_labels=labels)) for labels in drawn]
     return summarise_null(name, observed, np.array(found), traits)
 

@@ -1,4 +1,4 @@
-"""From a score to what is told about it: value, interval, permuted labels, or why it is undefined."""
+"""From scores to what is told about them: value, interval, permuted labels, or why they are undefined."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Labels
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Interval, Null, ScoreRow
+from gapkit.estimates import Interval, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
+from gapkit.scores.permuting import Statistic, permuted_nulls
 from gapkit.scores.probes import hit_interval
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
-from gapkit.statistics.permutation import permutation_p, permute_labels
 from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
 SUBSAMPLE_STREAM = 52
-MOST_PERMUTATIONS = 99
-"""p is 0.01 or more: a dozen scores are tested, each of which is computed that often."""
 BLOCKS = 20
 """The t quantile of 19 degrees of freedom is 7 % above the normal one."""
 
@@ -58,7 +56,7 @@ class EstimateOptions:
     """How scores are estimated.
 
     Attributes:
-        permutations: of the labels, at most ``MOST_PERMUTATIONS``; 0 leaves the test out.
+        permutations: of the labels, at most ``gapkit.scores.permuting.MOST_PERMUTATIONS``; 0 leaves the test out.
         blocks: of the jackknife.
         level: of confidence.
     """
@@ -76,61 +74,48 @@ class Estimated:
     jackknife: Jackknife | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A score that these samples allow.
+
+    Attributes:
+        score: it.
+        compute: it, from labels.
+        value: on the labels as they are.
+        probe: the hits that it is the share of; None where it is no such share.
+    """
+
+    score: Score
+    compute: Callable[[Array], float]
+    value: float
+    probe: Probe | None
+
+    def statistic(self, inputs: ScoreInputs) -> Statistic:
+        """What its permutation test compares."""
+        name, compute, observed = self.score.traits.name, self.compute, self.value
+        if isinstance(self.score, OwnNull):
+            name, compute = self.score.null_statistic(inputs)
+            observed = compute(inputs.labels)
+        folds = self.score.fold_ids(inputs) if isinstance(self.score, CrossFitted) else None
+        return Statistic(traits=self.score.traits, name=name, observed=observed, compute=compute, folds=folds)
+
+
 def estimate_score(score: Score, inputs: ScoreInputs, options: EstimateOptions) -> Estimated:
     """The score on all samples, its interval and its permutation test."""
-    traits = score.traits
-    inputs = _subsampled(inputs, traits)
-    n = len(inputs.labels)
-    if "probabilities" in traits.needs and inputs.log_probabilities is None:
-        return undefined_score(traits, n, "the source has no head")
-    try:
-        scorer = score.on(inputs)
-        if isinstance(score, Probing):
-            found = _estimate_probe(score.probe(inputs), inputs, options)
-        else:
-            found = _estimate_value(score, scorer(inputs.labels), inputs, options)
-    except UndefinedError as error:
-        return undefined_score(traits, n, str(error))
-    null = permuted_null(score, scorer, inputs, found.value, options)
-    row = replace(undefined_score(traits, n, found.reason).row, value=found.value, status="ok", null=null)
-    return Estimated(row=replace(row, interval=found.interval), jackknife=found.jackknife)
+    return estimate_scores([score], inputs, options)[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """A value with its interval and replicates, or why it has none."""
+def estimate_scores(scores: Sequence[Score], inputs: ScoreInputs, options: EstimateOptions) -> list[Estimated]:
+    """Several scores on the same samples, as ``estimate_score`` has each.
 
-    value: float
-    interval: Interval | None
-    jackknife: Jackknife | None
-    reason: str = ""
-
-
-def _estimate_value(score: Score, value: float, inputs: ScoreInputs, options: EstimateOptions) -> Found:
-    """The score without each block of samples."""
-    jackknife, reason = leave_out(score, inputs, value, options.blocks)
-    within = (score.traits.lowest, score.traits.highest)
-    interval = None if jackknife is None else jackknife.interval(level=options.level, within=within)
-    return Found(value=value, interval=interval, jackknife=jackknife, reason=reason)
-
-
-def _estimate_probe(probe: Probe, inputs: ScoreInputs, options: EstimateOptions) -> Found:
-    """A bootstrap of the hits, and their share without each block: nothing is fitted again."""
-    dealt = _dealt(inputs, options.blocks)
-    jackknife = None
-    if dealt is not None:
-        outside = [probe.scored & (dealt != block) for block in range(int(dealt.max()) + 1)]
-        if all(mask.any() for mask in outside):
-            shares = np.array([float(probe.hits[mask].mean()) for mask in outside])
-            jackknife = Jackknife(value=probe.accuracy, replicates=shares)
-    interval = hit_interval(probe, inputs, level=options.level)
-    return Found(value=probe.accuracy, interval=interval, jackknife=jackknife)
-
-
-def _dealt(inputs: ScoreInputs, blocks: int) -> Labels | None:
-    """The blocks that samples are left out by."""
-    strata = inputs.labels if inputs.labels.ndim == 1 else None
-    return deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
+    What they share, such as the principal axes of the features, is found once, and once without each block.
+    """
+    found: dict[str, Estimated] = {}
+    limits = {score.traits.name: _limit(score.traits, len(inputs.labels)) for score in scores}
+    for limit in dict.fromkeys(limits.values()):
+        own = [score for score in scores if limits[score.traits.name] == limit]
+        found |= _estimate(own, _subsampled(inputs, limit), options)
+    return [found[score.traits.name] for score in scores]
 
 
 def undefined_score(traits: Traits, n: int, reason: str) -> Estimated:
@@ -150,79 +135,105 @@ def undefined_score(traits: Traits, n: int, reason: str) -> Estimated:
     return Estimated(row=row)
 
 
-def _subsampled(inputs: ScoreInputs, traits: Traits) -> ScoreInputs:
+def _limit(traits: Traits, n: int) -> int | None:
+    """How many of n samples a score reads, where those are not all."""
+    return traits.subsample if traits.subsample is not None and traits.subsample < n else None
+
+
+def _subsampled(inputs: ScoreInputs, limit: int | None) -> ScoreInputs:
     """The samples that a score reads, drawn before blocks are left out of them, and not once more without each."""
-    n = len(inputs.labels)
-    if traits.subsample is None or n <= traits.subsample:
+    if limit is None:
         return inputs
     codes = inputs.labels if inputs.labels.ndim == 1 and inputs.labels.dtype.kind == "i" else None
-    return inputs.take(subsample(n, traits.subsample, seed=inputs.seed, stream=SUBSAMPLE_STREAM, labels=codes))
+    return inputs.take(subsample(len(inputs.labels), limit, seed=inputs.seed, stream=SUBSAMPLE_STREAM, labels=codes))
 
 
-def leave_out(score: Score, inputs: ScoreInputs, value: float, blocks: int) -> tuple[Jackknife | None, str]:
-    """The score without each block of samples; None where it cannot be computed without one of them, and why."""
-    dealt = _dealt(inputs, blocks)
+def _estimate(scores: Sequence[Score], inputs: ScoreInputs, options: EstimateOptions) -> dict[str, Estimated]:
+    """Scores that read the same samples, by name."""
+    n = len(inputs.labels)
+    started = {score.traits.name: _begin(score, inputs) for score in scores}
+    begun = [one for one in started.values() if isinstance(one, Begun)]
+    replicates = _replicates(begun, inputs, options.blocks)
+    statistics = [one.statistic(inputs) for one in begun] if options.permutations else []
+    nulls = permuted_nulls(statistics, inputs, options.permutations)
+    found: dict[str, Estimated] = {}
+    for score in scores:
+        traits, one = score.traits, started[score.traits.name]
+        if isinstance(one, str):
+            found[traits.name] = undefined_score(traits, n, one)
+            continue
+        known, reason = replicates[traits.name]
+        jackknife = None if known is None else Jackknife(value=one.value, replicates=known)
+        row = replace(
+            undefined_score(traits, n, reason).row,
+            value=one.value,
+            interval=_interval(one, jackknife, inputs, options.level),
+            null=nulls.get(traits.name),
+            status="ok",
+        )
+        found[traits.name] = Estimated(row=row, jackknife=jackknife)
+    return found
+
+
+def _begin(score: Score, inputs: ScoreInputs) -> Begun | str:
+    """The score on the labels as they are, or why it is undefined."""
+    if "probabilities" in score.traits.needs and inputs.log_probabilities is None:
+        return "the source has no head"
+    try:
+        compute = score.on(inputs)
+        probe = score.probe(inputs) if isinstance(score, Probing) else None
+        value = compute(inputs.labels) if probe is None else probe.accuracy
+    except UndefinedError as error:
+        return str(error)
+    return Begun(score=score, compute=compute, value=value, probe=probe)
+
+
+def _interval(one: Begun, jackknife: Jackknife | None, inputs: ScoreInputs, level: float) -> Interval | None:
+    """A bootstrap of the hits where it is a share of them, else the jackknife's."""
+    if one.probe is not None:
+        return hit_interval(one.probe, inputs, level=level)
+    traits = one.score.traits
+    return None if jackknife is None else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
+
+
+def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, blocks: int) -> dict[str, tuple[Floats | None, str]]:
+    """Each score without each block of samples, by name; None where it cannot be computed without one, and why."""
+    strata = inputs.labels if inputs.labels.ndim == 1 else None
+    dealt = deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
+    found: dict[str, tuple[Floats | None, str]] = {}
+    for one in begun:
+        if one.probe is not None:
+            found[one.score.traits.name] = (None if dealt is None else _shares(one.probe, dealt), "")
+    others = [one.score for one in begun if one.probe is None]
     if dealt is None:
         what = "samples" if inputs.groups is None else "groups"
-        return None, f"no interval: fewer {what} than a jackknife takes"
-    replicates: list[float] = []
+        return found | {
+            score.traits.name: (None, f"no interval: fewer {what} than a jackknife takes") for score in others
+        }
+    return found | _leave_out(others, inputs, dealt)
+
+
+def _leave_out(scores: Sequence[Score], inputs: ScoreInputs, dealt: Labels) -> dict[str, tuple[Floats | None, str]]:
+    """Scores that are computed anew: block by block, so that one part of the samples is held at a time."""
+    values: dict[str, list[float]] = {score.traits.name: [] for score in scores}
+    reasons: dict[str, str] = {}
     for block in range(int(dealt.max()) + 1):
+        going = [score for score in scores if score.traits.name not in reasons]
+        if not going:
+            break
         part = inputs.take(kept(dealt, block))
-        try:
-            replicates.append(score.on(part)(part.labels))
-        except UndefinedError as error:
-            return None, f"no interval: without {int((dealt == block).sum())} of the samples, {error.got}"
-    return Jackknife(value=value, replicates=np.array(replicates)), ""
+        for score in going:
+            try:
+                values[score.traits.name].append(score.on(part)(part.labels))
+            except UndefinedError as error:
+                left = int((dealt == block).sum())
+                reasons[score.traits.name] = f"no interval: without {left} of the samples, {error.got}"
+    return {name: (None, reasons[name]) if name in reasons else (np.array(own), "") for name, own in values.items()}
 
 
-def permuted_null(
-    score: Score, scorer: Callable[[Array], float], inputs: ScoreInputs, value: float, options: EstimateOptions
-) -> Null | None:
-    """The score, or its cheaper statistic, under permuted labels; within folds where it is cross-fitted."""
-    if options.permutations == 0:
+def _shares(probe: Probe, dealt: Labels) -> Floats | None:
+    """The share of hits without each block: nothing is fitted again."""
+    outside = [probe.scored & (dealt != block) for block in range(int(dealt.max()) + 1)]
+    if not all(mask.any() for mask in outside):
         return None
-    name, observed = score.traits.name, value
-    if isinstance(score, OwnNull):
-        name, scorer = score.null_statistic(inputs)
-        observed = scorer(inputs.labels)
-    folds = score.fold_ids(inputs) if isinstance(score, CrossFitted) else np.zeros(len(inputs.labels), dtype=np.int64)
-    count = min(options.permutations, MOST_PERMUTATIONS)
-    drawn, reason = permuted(inputs.labels, folds, inputs.groups, count, inputs.seed)
-    if reason:
-        return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
-    found: list[float] = []
-    for labels in drawn:
-        try:
-            found.append(scorer(labels))
-        except UndefinedError as error:
-            told = f"with permuted labels, {error.got}"
-            return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=told)
-    return summarise_null(name, observed, np.array(found), score.traits)
-
-
-def summarise_null(name: str, observed: float, found: Floats, traits: Traits) -> Null:
-    """Mean, the range of 95 %, and p, whichever end is the better one."""
-    sign = -1.0 if traits.better == "higher" else 1.0
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Null(
-        statistic=name,
-        observed=observed,
-        mean=float(found.mean()),
-        p=permutation_p(sign * observed, sign * found),
-        r=len(found),
-        interval=(float(low), float(high)),
-    )
-
-
-def permuted(
-    labels: Array, folds: Labels, groups: Labels | None, permutations: int, seed: int
-) -> tuple[Sequence[Array], str]:
-    """Labels of any kind, permuted (r, n, ...), and why they cannot be."""
-    if labels.ndim == 1 and labels.dtype.kind == "i":
-        relabelled = permute_labels(labels, folds, groups=groups, permutations=permutations, seed=seed)
-        return list(relabelled.labels[1:]), relabelled.reason
-    # Numbers, and several labels per sample, by codes: equal ones are one, so that groups of one label trade it.
-    values, codes = np.unique(labels, axis=0, return_inverse=True)
-    own = codes.reshape(-1).astype(np.int64)
-    relabelled = permute_labels(own, folds, groups=groups, permutations=permutations, seed=seed)
-    return [values[row] for row in relabelled.labels[1:]], relabelled.reason
+    return np.array([float(probe.hits[mask].mean()) for mask in outside])

@@ -1,0 +1,111 @@
+"""Permutation tests of scores: what they say of permuted labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Array, Floats, Labels
+from gapkit.errors import UndefinedError
+from gapkit.estimates import Null
+from gapkit.scores.inputs import ScoreInputs
+from gapkit.statistics.permutation import permutation_p, permute_labels
+from gapkit.types import Traits
+
+MOST_PERMUTATIONS = 99
+"""p is 0.01 or more: a dozen scores are tested, each of which is computed that often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """What a permutation test compares: the score itself, or a cheaper statistic in its place.
+
+    Attributes:
+        traits: of the score.
+        name: of the statistic.
+        observed: on the labels as they are.
+        compute: it, from labels.
+        folds: (n,) within which labels are permuted; None where they are permuted freely.
+    """
+
+    traits: Traits
+    name: str
+    observed: float
+    compute: Callable[[Array], float]
+    folds: Labels | None = None
+
+
+def permuted_nulls(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: int) -> dict[str, Null]:
+    """The test of each score, by its name; none where no permutations are asked for.
+
+    All that are permuted freely see the same permuted labels, one after the other, and share what depends on those.
+    """
+    if permutations == 0:
+        return {}
+    free = [statistic for statistic in statistics if statistic.folds is None]
+    found: dict[str, Null] = {}
+    for together in (free, *([statistic] for statistic in statistics if statistic.folds is not None)):
+        found |= _test(together, inputs, min(permutations, MOST_PERMUTATIONS))
+    return found
+
+
+def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: int) -> dict[str, Null]:
+    """Statistics that see the same permuted labels."""
+    if not statistics:
+        return {}
+    drawn, reason = permuted(inputs.labels, statistics[0].folds, inputs.groups, permutations, inputs.seed)
+    found: dict[str, list[float]] = {statistic.traits.name: [] for statistic in statistics}
+    reasons = dict.fromkeys(found, reason) if reason else {}
+    for labels in drawn:
+        for statistic in statistics:
+            name = statistic.traits.name
+            if name in reasons:
+                continue
+            try:
+                found[name].append(statistic.compute(labels))
+            except UndefinedError as error:
+                reasons[name] = f"with permuted labels, {error.got}"
+    return {
+        statistic.traits.name: no_null(statistic.name, statistic.observed, reasons[statistic.traits.name])
+        if statistic.traits.name in reasons
+        else summarise_null(
+            statistic.name, statistic.observed, np.array(found[statistic.traits.name]), statistic.traits
+        )
+        for statistic in statistics
+    }
+
+
+def no_null(name: str, observed: float, reason: str) -> Null:
+    """A test that cannot be made."""
+    return Null(statistic=name, observed=observed, mean=None, p=None, r=0, status="undefined", reason=reason)
+
+
+def summarise_null(name: str, observed: float, found: Floats, traits: Traits) -> Null:
+    """Mean, the range of 95 %, and p, whichever end is the better one."""
+    sign = -1.0 if traits.better == "higher" else 1.0
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Null(
+        statistic=name,
+        observed=observed,
+        mean=float(found.mean()),
+        p=permutation_p(sign * observed, sign * found),
+        r=len(found),
+        interval=(float(low), float(high)),
+    )
+
+
+def permuted(
+    labels: Array, folds: Labels | None, groups: Labels | None, permutations: int, seed: int
+) -> tuple[Sequence[Array], str]:
+    """Labels of any kind, permuted (r, n, ...), within folds where there are any, and why they cannot be."""
+    within = np.zeros(len(labels), dtype=np.int64) if folds is None else folds
+    if labels.ndim == 1 and labels.dtype.kind == "i":
+        relabelled = permute_labels(labels, within, groups=groups, permutations=permutations, seed=seed)
+        return list(relabelled.labels[1:]), relabelled.reason
+    # Numbers, and several labels per sample, by codes: equal ones are one, so that groups of one label trade it.
+    values, codes = np.unique(labels, axis=0, return_inverse=True)
+    own = codes.reshape(-1).astype(np.int64)
+    relabelled = permute_labels(own, within, groups=groups, permutations=permutations, seed=seed)
+    return [values[row] for row in relabelled.labels[1:]], relabelled.reason
