@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from gapkit.arrays import Array, StoredFeatures, digest
@@ -29,18 +30,21 @@ class CaptureOptions:
     """What is captured, and how.
 
     Attributes:
-        layers: names of layers and globs (``blocks.*``), see ``select_layers``; features and logits always are.
+        layers: names of layers and globs (``blocks.*``), see ``select_layers``; features and logits are, too.
         pooling: how (B, N, D) becomes (B, D): "mean" over tokens, "cls" the first token, "tokens" all of them in a row.
             Maps (B, C, H, W) and grids (B, H, W, C) are averaged over space; see ``hooks.channels_last``.
         batch_size: samples per forward pass; None finds one. Features of another batch size differ by rounding.
         cache: where features are kept and looked for; None keeps nothing. What is found there may have been computed
             with another batch size.
+        outputs: False keeps the layers alone, without features and logits, and ends each forward pass but the first as
+            soon as they have run; see ``early_exit.ending_early``. Their values are the same bits.
     """
 
     layers: tuple[str, ...] = ()
     pooling: Pooling = "mean"
     batch_size: int | None = None
     cache: FeatureCache | None = None
+    outputs: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -56,6 +60,12 @@ class CaptureOptions:
             raise OptionError(f"pooling={self.pooling!r}", expected="'mean', 'cls' or 'tokens'", remedy="use 'mean'")
         if self.batch_size is not None and self.batch_size < 1:
             raise OptionError(f"batch size {self.batch_size}", expected="at least 1", remedy="leave it out")
+        if not self.outputs and not self.layers:
+            raise OptionError(
+                "outputs=False and no layers",
+                expected="at least one layer where features and logits are not kept",
+                remedy="name layers, such as layers=('blocks.*',), or leave outputs out",
+            )
 
 
 def extract(
@@ -79,7 +89,7 @@ def extract(
 
     Returns:
         Features (n, d) float32 of every layer in the order of the module, those that the head sees last, and logits
-        (n, K_s), (n, 0) for a headless source; all read-only, large ones memory-mapped.
+        (n, K_s), (n, 0) for a headless source and without outputs; all read-only, large ones memory-mapped.
 
     Raises:
         OptionError: a layer that there is not, or whose output is no row per sample.
@@ -92,18 +102,27 @@ def extract(
         embedder=embedder,
         layers=select_layers(source.module, options.layers),
         pooling=options.pooling,
+        outputs=options.outputs,
     )
     arrays, notes = _arrays(what, options, progress)
+    classes = source.class_names if options.outputs else None
     return Activations(
         target=target,
         source=source.name,
         embedder=embedder.description,
-        logits=arrays.pop(LOGITS),
+        logits=arrays.pop(LOGITS) if options.outputs else _no_logits(len(target)),
         features=arrays,
-        source_classes=source.class_names or (),
-        head="none" if source.class_names is None else "own",
+        source_classes=classes or (),
+        head="none" if classes is None else "own",
         notes=notes,
     )
+
+
+def _no_logits(n: int) -> StoredFeatures:
+    """Logits of no class (n, 0), read-only as the others."""
+    logits = np.empty((n, 0), np.float32)
+    logits.setflags(write=False)
+    return logits
 
 
 def _arrays(
@@ -148,6 +167,7 @@ def feature_key(what: Pass) -> str:
         "embedder": [what.embedder.space, getattr(what.embedder, "key", what.embedder.description)],
         "layers": list(what.layers),
         "pooling": what.pooling,
+        "outputs": what.outputs,
         "numbers": ["float32", source.precision, source.device.type, torch.__version__],
     }
     return digest(json.dumps(parts, sort_keys=True))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gapkit.arrays import Array
 from gapkit.errors import OptionError, SourceError
 from gapkit.sources.batching import LIVE_TENSORS, automatic_size, batches
+from gapkit.sources.early_exit import ending_early
 from gapkit.sources.hooks import FEATURES, LOGITS, Pooling, capturing, first_tensor, hooked
 from gapkit.sources.rows import Layout
 from gapkit.sources.source import PRECISIONS, Source
@@ -22,7 +23,7 @@ PROBE = 2
 """Samples of the pass that finds widths and sizes; with one alone, modules that squeeze lose their batch axis."""
 
 Forward = Callable[[int, int], dict[str, Array]]
-"""From the first sample and the one past the last to rows (B, D) float32: each layer, then features, then logits."""
+"""From the first sample and the one past the last to rows (B, D) float32: each layer, then what outputs are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Pass:
         embedder: maps them to the source's inputs or tokens.
         layers: name -> layer that is captured.
         pooling: how tokens become one row.
+        outputs: whether the head's input and output are kept, too; without, a pass ends with the last layer.
     """
 
     source: Source
@@ -42,6 +44,7 @@ class Pass:
     embedder: Embedder
     layers: Mapping[str, nn.Module]
     pooling: Pooling
+    outputs: bool = True
 
 
 @contextmanager
@@ -49,13 +52,12 @@ def running(what: Pass) -> Iterator[Forward]:
     """The forward pass; the module is in eval mode and hooked inside the block, and as it was after it."""
     grid = what.source.token is not None and what.source.token.layout == "grid"
     capture = capturing(what.layers, pooling=what.pooling, grid=grid)
-    with evaluating(what.source.module), torch.inference_mode(), capture as captured:
+    with evaluating(what.source.module), torch.inference_mode(), capture as captured, _as_far_as_wanted(what) as run:
 
         def forward(start: int, stop: int) -> dict[str, Array]:
             captured.clear()
-            features, logits = _run(what, start, stop)
-            found = {name: captured[name] for name in what.layers if name in captured}
-            found |= {FEATURES: features, LOGITS: logits}
+            outputs = run(start, stop)
+            found = {name: captured[name] for name in what.layers if name in captured} | outputs
             return {name: _rows(rows, name, what, (start, stop)) for name, rows in found.items()}
 
         yield forward
@@ -73,7 +75,23 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _run(what: Pass, start: int, stop: int) -> tuple[Tensor, Tensor]:
+@contextmanager
+def _as_far_as_wanted(what: Pass) -> Iterator[Callable[[int, int], dict[str, Tensor]]]:
+    """The pass over some samples and what it gives beside the layers: to the end, or to the last layer for nothing."""
+    if what.outputs:
+        yield lambda start, stop: _run(what, start, stop)
+        return
+    # Inside of the hooks that capture: they have seen the last layer when the pass ends.
+    with ending_early(what.layers) as run:
+
+        def run_layers(start: int, stop: int) -> dict[str, Tensor]:
+            run(lambda: _run(what, start, stop))
+            return {}
+
+        yield run_layers
+
+
+def _run(what: Pass, start: int, stop: int) -> dict[str, Tensor]:
     """Features (B, d) and logits (B, K_s), float32 on the source's device; K_s = 0 without a head."""
     adapter, device, precision = what.source.adapter, what.source.device, what.source.precision
     batch = what.embedder(what.target.x[start:stop]).to(device)
@@ -84,7 +102,7 @@ def _run(what: Pass, start: int, stop: int) -> tuple[Tensor, Tensor]:
         # Copied before a head that works in place changes it.
         kept = features.reshape(len(features), -1).to(torch.float32, copy=True)
         logits = features.new_zeros(len(features), 0) if adapter.class_names is None else adapter.head(features)
-    return kept, logits.to(torch.float32)
+    return {FEATURES: kept, LOGITS: logits.to(torch.float32)}
 
 
 def _rows(rows: Tensor, name: str, what: Pass, span: tuple[int, int]) -> Array:
@@ -121,7 +139,7 @@ def probe(what: Pass, forward: Forward, asked: tuple[str, ...]) -> tuple[Layout,
         asked: names and globs; a layer that was named has to run, one that a glob fits may be one that never does.
 
     Raises:
-        OptionError: a named layer does not run.
+        OptionError: a named layer does not run, or none that is all that is wanted.
         SourceError: the source does not take what the embedder gives.
     """
     largest = 0
@@ -144,6 +162,12 @@ def probe(what: Pass, forward: Forward, asked: tuple[str, ...]) -> tuple[Layout,
                 expected="layers that run" + (" after the embedder" if what.embedder.space == "tokens" else ""),
                 remedy="leave it out, or ask for the layer around it",
             )
+    if not rows:
+        raise OptionError(
+            f"no layer of {', '.join(map(repr, asked))} gives a tensor in the forward pass of {what.source.name}",
+            expected="layers that run, where nothing else is kept (outputs=False)",
+            remedy="ask for the layers around them",
+        )
     row_bytes = (LIVE_TENSORS * largest + sum(array.nbytes for array in rows.values())) // n
     widths = {name: array.shape[1] for name, array in rows.items()}
     return Layout(len(what.target), widths), automatic_size(row_bytes, what.source.device)
