@@ -44,13 +44,13 @@ class _Early:
         """No pass has been counted."""
         self._usual: Counter[str] | None = None
         self._calls: Counter[str] = Counter()
-        self._finished = False
+        self._waiting = self._finished = False
 
     def see(self, name: str, _: nn.Module, __: object) -> None:
         """Count a call; the last one that is waited for ends the pass."""
         self._calls[name] += 1
-        if self._usual is not None and not self._finished and self._calls >= self._usual:
-            self._finished = True
+        if self._waiting and self._usual is not None and self._calls >= self._usual:
+            self._waiting, self._finished = False, True
             raise _Finished
 
     def refuse(self, _: nn.Module, __: object) -> None:
@@ -64,7 +64,7 @@ class _Early:
         Raises:
             Exception: whatever the pass raises before it has come to the last layer.
         """
-        self._calls, self._finished = Counter(), False
+        self._calls, self._waiting = Counter(), self._usual is not None
         try:
             forward()
         except Exception:
@@ -72,6 +72,6 @@ class _Early:
             if not self._finished:
                 raise
         finally:
-            self._finished = False
+            self._waiting = self._finished = False
         if self._usual is None:
             self._usual = self._calls

@@ -361,6 +361,6 @@ def test_a_pass_of_any_module_ends_early() -> None:
     with ending_early({"0": module[0]}) as run_pass:
         for _ in range(3):
             run_pass(lambda: module(torch.zeros(2, 5, 4)))
-    assert calls(module) == [1, 1]
-    module(torch.zeros(2, 5, 4))
+        assert calls(module) == [1, 1]
+        module(torch.zeros(2, 5, 4))  # a pass of its own
     assert calls(module) == [2, 2]
