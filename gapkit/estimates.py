@@ -202,13 +202,13 @@ def read_misalignment(row: dict[str, Any]) -> Misalignment:
     for key in ("interval", "value_interval", "bounds"):
         whole[key] = None if row[key] is None else tuple(row[key])
     whole["excess"] = None if row["excess"] is None else read_estimate(row["excess"])
-    whole["null"] = None if row["null"] is None else Null(**_with_tuple(row["null"]))
+    whole["null"] = None if row["null"] is None else Null(**with_interval(row["null"]))
     return Misalignment(**whole)
 
 
 def read_estimate(item: dict[str, Any]) -> Estimate:
     """One number from JSON."""
-    return Estimate(**_with_tuple(item))
+    return Estimate(**with_interval(item))
 
 
 def read_class(item: dict[str, Any]) -> ClassGap:
@@ -218,13 +218,13 @@ def read_class(item: dict[str, Any]) -> ClassGap:
     return ClassGap(**whole)
 
 
-def _with_null(row: dict[str, Any]) -> dict[str, Any]:
-    """A row from JSON with its interval and its permutation test."""
-    whole: dict[str, Any] = _with_tuple(row)
-    whole["null"] = None if row["null"] is None else Null(**_with_tuple(row["null"]))
-    return whole
-
-
-def _with_tuple(item: dict[str, Any]) -> dict[str, Any]:
+def with_interval(item: dict[str, Any]) -> dict[str, Any]:
     """An object from JSON whose interval is a tuple again."""
     return item | {"interval": None if item["interval"] is None else tuple(item["interval"])}
+
+
+def _with_null(row: dict[str, Any]) -> dict[str, Any]:
+    """A row from JSON with its interval and its permutation test."""
+    whole: dict[str, Any] = with_interval(row)
+    whole["null"] = None if row["null"] is None else Null(**with_interval(row["null"]))
+    return whole

@@ -21,7 +21,7 @@ def measure(
     out: common.Out = None,
     overwrite: common.Overwrite = False,
     resume: common.Resume = False,
-    split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
+    split: common.Split = "train",
     max_samples: common.MaxSamples = "10000",
     embedder: common.EmbedderName = "auto",
     layers: Annotated[str | None, typer.Option(help=common.LAYERS_HELP)] = None,
@@ -39,7 +39,7 @@ def measure(
     arch: common.Arch = None,
     folds: Annotated[int, typer.Option(help="Of the cross-fitting.")] = 5,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.")] = 1000,
-    permutations: Annotated[int, typer.Option(help="Of the labels, for p; 0 leaves it out.")] = 200,
+    permutations: common.Permutations = 200,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     precision: common.Precision = "fp32",
@@ -69,12 +69,6 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
     """What is measured and how, from the command's options."""
     from gapkit.pipeline.options import MeasureOptions
 
-    names = ("split", "embedder", "target_conditional", "folds", "bootstrap", "permutations", "seed", "batch_size")
-    return MeasureOptions(
-        **{name: given[name] for name in names},
-        max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),
-        layers=common.names(given["layers"]),
-        discrepancies=common.discrepancies(given["discrepancy"]),
-        scores=common.names(given["scores"]),
-        keep_features=given["cache"],
-    )
+    own = {name: given[name] for name in ("target_conditional", "folds", "bootstrap")}
+    discrepancies = common.discrepancies(given["discrepancy"])
+    return MeasureOptions(**common.run_options(given), **own, discrepancies=discrepancies)

@@ -12,7 +12,7 @@ from gapkit.errors import OptionError
 
 if TYPE_CHECKING:
     from gapkit.data.load import ReadOptions
-    from gapkit.results import GapResult, RankResult
+    from gapkit.results import Result
 
 SourceName = Annotated[str, typer.Option(help="vit, timm:NAME, hf:NAME-OR-PATH, file:CHECKPOINT or a short name.")]
 TargetName = Annotated[str, typer.Option(help="File, folder or sample:digits.")]
@@ -21,6 +21,8 @@ TaskName = Annotated[
     Literal["classification", "regression", "multilabel"] | None,
     typer.Option("--task", help="How labels are read; found from them by default."),
 ]
+Split = Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")]
+Permutations = Annotated[int, typer.Option(help="Of the labels, for p; 0 leaves it out.")]
 Column = Annotated[str | None, typer.Option(help="Key or column that holds the samples, where x is called otherwise.")]
 Group = Annotated[str | None, typer.Option(help="Key of the samples that belong together, or none.")]
 SampleRate = Annotated[float | None, typer.Option(help="Of series, in Hz.")]
@@ -32,12 +34,13 @@ Arch = Annotated[str | None, typer.Option(help="Architecture of a file: checkpoi
 Seed = Annotated[int, typer.Option(help="Of draws, folds, starts and resamples.")]
 DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jensen_shannon, several, or all."
 SCORES_HELP = "fast, all, none, or names of scores and distances with commas between."
+SURROGATE_HELP = "Labelled set of the source's modality: for distances, and for the head of a source without one."
 LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the same run in --out.")]
 MaxSamples = Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")]
 EmbedderName = Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")]
-Surrogate = Annotated[str | None, typer.Option(help="Labelled set that gives a headless source its head.")]
+Surrogate = Annotated[str | None, typer.Option(help=SURROGATE_HELP)]
 BatchSize = Annotated[int | None, typer.Option(help="Samples per forward pass; found by default.")]
 Cache = Annotated[bool, typer.Option(help="Keep features on disk and use those that are there.")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<time>-<command>.")]
@@ -48,6 +51,17 @@ def read_options(given: dict[str, Any]) -> ReadOptions:
     from gapkit.data.load import ReadOptions
 
     return ReadOptions(**{name: given[name] for name in ("labels", "column", "task", "group", "sample_rate")})
+
+
+def run_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``RunOptions``, from the options of a command."""
+    same = ("split", "embedder", "permutations", "seed", "batch_size")
+    return {name: given[name] for name in same} | {
+        "max_samples": count_or_all(given["max_samples"], option="--max-samples"),
+        "layers": names(given["layers"]),
+        "scores": names(given["scores"]),
+        "keep_features": given["cache"],
+    }
 
 
 def count_or_all(text: str, *, option: str) -> int | None:
@@ -82,7 +96,7 @@ def default_folder(command: str) -> Path:
     return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{command}"
 
 
-def show(result: GapResult | RankResult, ending: str, *, as_json: bool, quiet: bool) -> None:
+def show(result: Result, ending: str, *, as_json: bool, quiet: bool) -> None:
     """Print JSON alone, or the table with its last line, or nothing."""
     if as_json:
         typer.echo(result.to_json(), nl=False)

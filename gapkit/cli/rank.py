@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,7 @@ def rank(
     out: common.Out = None,
     overwrite: common.Overwrite = False,
     resume: common.Resume = False,
-    split: Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")] = "train",
+    split: common.Split = "train",
     max_samples: common.MaxSamples = "10000",
     embedder: common.EmbedderName = "auto",
     layers: Annotated[str | None, typer.Option(help="Layers that are ranked too: names and globs, or all.")] = None,
@@ -31,8 +31,8 @@ def rank(
     task: common.TaskName = None,
     group: common.Group = None,
     sample_rate: common.SampleRate = None,
-    surrogate: common.Surrogate = None,
-    permutations: Annotated[int, typer.Option(help="Of the labels, for p; 0 leaves it out.")] = 200,
+    surrogate: Annotated[str | None, typer.Option(help="Labelled set that gives a headless source its head.")] = None,
+    permutations: common.Permutations = 200,
     seed: common.Seed = 0,
     device: common.Device = "auto",
     precision: common.Precision = "fp32",
@@ -66,11 +66,4 @@ def _options(given: dict[str, Any]) -> RankOptions:
     """What is computed and how, from the command's options."""
     from gapkit.pipeline.options import RankOptions
 
-    names = ("split", "embedder", "permutations", "seed", "batch_size")
-    return RankOptions(
-        **{name: given[name] for name in names},
-        max_samples=common.count_or_all(given["max_samples"], option="--max-samples"),
-        layers=common.names(given["layers"]),
-        scores=common.names(given["scores"]),
-        keep_features=given["cache"],
-    )
+    return RankOptions(**common.run_options(given))

@@ -18,6 +18,7 @@ from gapkit.pipeline.pictures import example_pictures
 from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
+    conditions,
     label_map_fits,
     name_label_maps,
     overlap,
@@ -52,7 +53,8 @@ def measure(
         target: the labelled dataset; regression targets are binned by quantiles, several labels per sample are measured
             one against the rest.
         embedder: a fitted embedder; by default a fixed one, chosen by ``options.embedder``.
-        surrogate: labelled set of the source's modality that gives a headless source its head.
+        surrogate: labelled set of the source's modality, for distances and for the head of a source that has none; by
+            default the source's own.
         options: what is measured and how.
         progress: told about the forward passes and the folds.
 
@@ -71,6 +73,7 @@ def measure(
     activations = run_source(source, used, embedder, surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
     request = ScoreRequest(names=options.scores, permutations=options.permutations, seed=options.seed)
+    told = conditions(options, used, surrogate, precision=source.precision)
     scored = measure_scores(activations, lambda: run_surrogate(source, surrogate, options, progress), request, progress)
     return GapResult(
         source=summarise_source(source, activations),
@@ -84,7 +87,7 @@ def measure(
         distances=scored.distances,
         notes=(*target.notes, *notes, *overlap(source, used), *activations.notes, *gap.notes),
         pictures=example_pictures(source, used, embedder),
-        provenance=provenance(source, used, options, seconds=time.monotonic() - started, surrogate=surrogate),
+        provenance=provenance(used, told, source.weights_hash, seconds=time.monotonic() - started),
     )
 
 

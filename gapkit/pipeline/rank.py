@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.pipeline.options import RankOptions
 from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
 from gapkit.pipeline.selection import select
-from gapkit.pipeline.summary import beside, overlap, summarise_source, summarise_target
-from gapkit.results import Provenance, RankResult, SourceSummary, TargetSummary, library_versions
+from gapkit.pipeline.summary import conditions, overlap, provenance, summarise_source, summarise_target
+from gapkit.results import RankResult, SourceSummary, TargetSummary
 from gapkit.results.rank import Agreement, Rank, RankRow
 from gapkit.scores.estimating import Estimated
 from gapkit.scores.ranking import Candidates, agreement, draw_all, rank_interval, ranks
@@ -94,6 +93,9 @@ def rank(
         examined.append(replace(found, source=replace(found.source, name=name)))
         progress(TASK, len(examined), len(sources))
     rows, pairs = order(examined, options)
+    precisions = [one.source.precision for one in examined]
+    told = conditions(options, used, surrogate, sources=list(named), precision=precisions)
+    hashes = digest(*(one.weights_hash for one in examined))
     own = [f"{one.source.name}: {note}" for one in examined for note in one.notes]
     return RankResult(
         target=examined[0].target,
@@ -102,17 +104,7 @@ def rank(
         rows=rows,
         agreement=pairs,
         notes=(*target.notes, *notes, *own),
-        provenance=Provenance(
-            versions=library_versions(),
-            seed=options.seed,
-            data_hash=digest(used.x, used.y),
-            weights_hash=digest(*(one.weights_hash for one in examined)),
-            options=options.numbers()
-            | {"sources": list(named), "precision": [one.source.precision for one in examined]}
-            | beside(used, surrogate),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - started, 3),
-        ),
+        provenance=provenance(used, told, hashes, seconds=time.monotonic() - started),
     )
 
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from gapkit.arrays import digest
 from gapkit.errors import OptionError, StorageError
 from gapkit.pipeline.measure import measure
 from gapkit.pipeline.options import MeasureOptions, RankOptions, RunOptions
 from gapkit.pipeline.rank import rank
 from gapkit.pipeline.selection import select
-from gapkit.pipeline.summary import beside, provenance
+from gapkit.pipeline.summary import conditions, provenance
 from gapkit.reports.folder import REPORT, RESULT, check_folder
-from gapkit.results import GapResult, Provenance, RankResult
+from gapkit.results import GapResult, Provenance, RankResult, Result
 from gapkit.types import Progress, no_progress
 
 if TYPE_CHECKING:
     from gapkit.pipeline.request import RankRequest, Request
 
-Result = TypeVar("Result", GapResult, RankResult)
+Read = TypeVar("Read", bound=Result)
 PARTS = ("figures", REPORT)
 """What an interrupted run may have left."""
 
@@ -64,7 +63,7 @@ class RunFolder:
             )
         check_folder(self.path, overwrite=self.overwrite or self.resume)
 
-    def whole(self, read: Callable[[str], Result]) -> Result | None:
+    def whole(self, read: Callable[[str], Read]) -> Read | None:
         """The result that a run to be resumed has already, as ``read`` reads it; None where there is none.
 
         Raises:
@@ -99,7 +98,8 @@ def measure_run(
     source, target = request.load()
     if found is not None:
         used, _ = select(target, options)
-        _check_same(found.provenance, provenance(source, used, options, seconds=0.0), folder.path)
+        told = conditions(options, used, source.surrogate, precision=source.precision)
+        _check_same(found.provenance, provenance(used, told, source.weights_hash), folder.path)
         return found
     result = measure(source, target, options=options, progress=progress)
     result.save(folder.path)
@@ -120,9 +120,9 @@ def rank_run(
     if found is not None:
         used, _ = select(target, options)
         precisions = [request.precision] * len(request.sources)
-        asked = options.numbers() | {"sources": list(request.sources), "precision": precisions}
-        asked |= beside(used, surrogate) | {"samples": digest(used.x, used.y)}
-        _compare(found.provenance.options | {"samples": found.provenance.data_hash}, asked, folder.path)
+        told = conditions(options, used, surrogate, sources=list(request.sources), precision=precisions)
+        # The sources are not loaded for their hashes: that of the run is taken for granted.
+        _check_same(found.provenance, provenance(used, told, found.provenance.weights_hash), folder.path)
         return found
     result = rank(request.sources, target, surrogate=surrogate, options=options, load=request.open, progress=progress)
     result.save(folder.path)
@@ -137,11 +137,6 @@ def _check_same(found: Provenance, asked: Provenance, path: Path) -> None:
     """
     told = {**found.options, "samples": found.data_hash, "weights": found.weights_hash}
     wanted = {**asked.options, "samples": asked.data_hash, "weights": asked.weights_hash}
-    _compare(told, wanted, path)
-
-
-def _compare(told: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Refuse a run whose options, samples or weights are others."""
     differing = [key for key in wanted if told.get(key) != wanted[key]]
     if differing:
         raise StorageError(

@@ -56,24 +56,28 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
     )
 
 
-def beside(target: Target, surrogate: Target | None) -> dict[str, str | None]:
-    """What changes numbers and is no option: the groups of the target, and the surrogate with its name."""
-    return {
-        "groups": None if target.groups is None else digest(target.groups)[:16],
-        "surrogate": None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}",
-    }
+def conditions(options: RunOptions, target: Target, surrogate: Target | None, **more: Any) -> dict[str, Any]:
+    """What changes numbers beside samples and weights: options, groups, the surrogate with its name, and ``more``."""
+    groups = None if target.groups is None else digest(target.groups)[:16]
+    beside = None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}"
+    return options.numbers() | more | {"groups": groups, "surrogate": beside}
 
 
-def provenance(
-    source: Source, target: Target, options: RunOptions, *, seconds: float, surrogate: Target | None = None
-) -> Provenance:
-    """Versions, seed, hashes and options: what gives the same numbers again."""
+def provenance(target: Target, told: dict[str, Any], weights_hash: str, *, seconds: float = 0.0) -> Provenance:
+    """Versions, seed, hashes and options: what gives the same numbers again.
+
+    Args:
+        target: the samples that are used.
+        told: the conditions, with the seed among them.
+        weights_hash: of the source, or of the hashes of all sources.
+        seconds: that it took.
+    """
     return Provenance(
         versions=library_versions(),
-        seed=options.seed,
+        seed=told["seed"],
         data_hash=digest(target.x, target.y),
-        weights_hash=source.weights_hash,
-        options=options.numbers() | {"precision": source.precision} | beside(target, surrogate or source.surrogate),
+        weights_hash=weights_hash,
+        options=told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
     )

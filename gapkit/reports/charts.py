@@ -26,6 +26,7 @@ class Chart:
         title: above it.
         caption: how it is read.
         draw: draws it, of the kind of result that it belongs to; None where the result has nothing for it.
+        needs: what a result must have for it.
         describe: what it shows, in words and numbers.
     """
 
@@ -33,6 +34,7 @@ class Chart:
     title: str
     caption: str
     draw: Callable[[Any], Figure | None]
+    needs: str
     describe: Callable[[Any], str]
 
 
@@ -91,6 +93,7 @@ CHARTS = (
             "their mean), there is evidence that the source knows something; this does not say how much."
         ),
         draw=plots.plot_misalignment,
+        needs="a label map that was measured",
         describe=describe_misalignment,
     ),
     Chart(
@@ -103,6 +106,7 @@ CHARTS = (
             "linear head reads. Absent or noise: found by no reader, or noise in the labels."
         ),
         draw=plots.plot_decomposition,
+        needs="a part of the decomposition that is defined; the table says why none is",
         describe=describe_decomposition,
     ),
     Chart(
@@ -114,6 +118,7 @@ CHARTS = (
             "give another match."
         ),
         draw=plots.plot_matches,
+        needs="an injection, and images as target; pictures are not read again from result.json",
         describe=describe_matches,
     ),
     Chart(
@@ -125,6 +130,7 @@ CHARTS = (
             "listed whether or not the channel reads it."
         ),
         draw=plots.plot_label_map,
+        needs="a channel with lines of 0.01 or more",
         describe=describe_label_map,
     ),
     Chart(
@@ -136,6 +142,7 @@ CHARTS = (
             "Sorted by the first family."
         ),
         draw=plots.plot_classes,
+        needs="one label per sample",
         describe=describe_classes,
     ),
     Chart(
@@ -147,6 +154,7 @@ CHARTS = (
             "layers are sharper than the bands suggest."
         ),
         draw=plots.plot_layers,
+        needs="layers: measure with --layers (MeasureOptions(layers=...))",
         describe=describe_layers,
     ),
 )
@@ -168,8 +176,8 @@ def draw_chart(result: object, name: str, charts: Sequence[Chart] = CHARTS) -> F
         there = ", ".join(other for other in known if other != name and known[other].draw(result) is not None)
         raise OptionError(
             f"figure {name!r} of a result that has nothing for it",
-            expected=f"one of {there}",
-            remedy="measure with --layers for layers; class by class needs one label per sample",
+            expected=f"one of {there}" if there else "a result with something to draw",
+            remedy=f"it needs {known[name].needs}",
         )
     return figure
 

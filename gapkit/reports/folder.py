@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gapkit.errors import StorageError
-from gapkit.results import GapResult, RankResult
+from gapkit.results import Result
 
 RESULT = "result.json"
 REPORT = "report.html"
@@ -34,7 +34,7 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> Path:
     return folder
 
 
-def write_run(result: GapResult | RankResult, folder: Path) -> Path:
+def write_run(result: Result, folder: Path) -> Path:
     """Write the figures, the report, then ``result.json``: where that is, the run is whole.
 
     The same result gives the same bytes.

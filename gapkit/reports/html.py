@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,10 +24,24 @@ from gapkit.reports.tables import (
     score_tables,
 )
 from gapkit.reports.text import target_line
-from gapkit.results import GapResult, RankResult
+from gapkit.results import GapResult, RankResult, Result
 
 SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
-Result = GapResult | RankResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How results of one kind are shown.
+
+    Attributes:
+        charts: their figures.
+        template: of the page.
+        content: what the template is given beside the figures.
+    """
+
+    charts: tuple[Chart, ...]
+    template: str
+    content: Callable[[Any], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +72,7 @@ def fragment(result: Result) -> str:
 
 def charts_of(result: Result) -> tuple[Chart, ...]:
     """The figures of this kind of result."""
-    return RANK_CHARTS if isinstance(result, RankResult) else CHARTS
+    return KINDS[result.kind].charts
 
 
 def draw_charts(result: Result) -> dict[str, bytes]:
@@ -70,19 +84,15 @@ def draw_charts(result: Result) -> dict[str, bytes]:
 def _render(kind: str, result: Result, drawn: Mapping[str, bytes]) -> str:
     """A page or a fragment."""
     charts = [_show(chart, drawn[chart.name], result) for chart in charts_of(result) if chart.name in drawn]
-    if isinstance(result, RankResult):
-        content, template = _rank_content(result), "rank.html.j2"
-    else:
-        content, template = _gap_content(result), "report.html.j2"
-    return _template(template).render(
-        kind=kind, result=result, target_line=target_line(result.target), charts=charts, **content
-    )
+    own = KINDS[result.kind]
+    return _template(own.template).render(kind=kind, result=result, charts=charts, **own.content(result))
 
 
 def _gap_content(result: GapResult) -> dict[str, Any]:
     """Reading and tables of a gap."""
     ran = ("device, precision", f"{result.source.device}, {result.source.precision}")
     return {
+        "target_line": target_line(result.target),
         "scale": SCALE,
         "reading": read_gap(result),
         "values": misalignment_tables(result),
@@ -96,6 +106,7 @@ def _gap_content(result: GapResult) -> dict[str, Any]:
 def _rank_content(result: RankResult) -> dict[str, Any]:
     """Tables of a ranking."""
     return {
+        "target_line": target_line(result.target),
         "tables": [rank_table_of(result), value_table(result)],
         "details": [agreement_table(result), _provenance(result, [])],
     }
@@ -120,3 +131,9 @@ def _template(name: str) -> jinja2.Template:
     return jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template(name)
+
+
+KINDS = {
+    GapResult.kind: Kind(charts=CHARTS, template="report.html.j2", content=_gap_content),
+    RankResult.kind: Kind(charts=RANK_CHARTS, template="rank.html.j2", content=_rank_content),
+}

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from gapkit.reports.charts import Chart, draw_chart
 from gapkit.reports.plots.ranks import plot_agreement, plot_ranks, plot_values
-from gapkit.reports.rank_text import place, row_name
+from gapkit.reports.rank_text import place
 from gapkit.results import RankResult
 
 MOST_NAMED = 6
@@ -14,14 +14,14 @@ MOST_NAMED = 6
 
 def describe_ranks(result: RankResult) -> str:
     """The best row by every score."""
-    told = [f"{name}: {row_name(result.order(name)[0], result)}" for name in result.scores if _held(result, name)]
+    told = [f"{name}: {result.label(result.order(name)[0])}" for name in result.scores if _held(result, name)]
     return f"The best by each score: {'; '.join(told)}."
 
 
 def describe_values(result: RankResult) -> str:
     """The first rows with their ranks."""
     told = [
-        f"{row_name(row, result)}: {', '.join(f'{name} {place(rank)}' for name, rank in row.rank.items())}"
+        f"{result.label(row)}: {', '.join(f'{name} {place(rank)}' for name, rank in row.rank.items())}"
         for row in result.rows[:MOST_NAMED]
     ]
     return f"Ranks: {'; '.join(told)}."
@@ -50,9 +50,10 @@ RANK_CHARTS = (
         title="Ranks",
         caption=(
             "The place of every source (row) by every score (column); 1, the darkest, is the best. Below a place its "
-            "95 % interval over the samples of the target, where it is no point. Rows are sorted by their mean rank."
+            "95 % interval over the samples of the target, where it is no point. Rows are sorted by their mean place."
         ),
         draw=plot_ranks,
+        needs="a score that is defined for a row",
         describe=describe_ranks,
     ),
     Chart(
@@ -63,6 +64,7 @@ RANK_CHARTS = (
             "share their samples, so that differences between sources are sharper than the intervals suggest."
         ),
         draw=plot_values,
+        needs="a score that is defined for a row",
         describe=describe_values,
     ),
     Chart(
@@ -73,6 +75,7 @@ RANK_CHARTS = (
             "the table under Details. With few sources tau has few values."
         ),
         draw=plot_agreement,
+        needs="two scores that order two rows or more",
         describe=describe_agreement,
     ),
 )

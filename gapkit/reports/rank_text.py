@@ -9,16 +9,18 @@ from gapkit.reports.scores import ends, named, number
 from gapkit.reports.tables import Table
 from gapkit.reports.text import LINE_WIDTH, columns, paragraph, target_line
 from gapkit.results import Agreement, RankResult
-from gapkit.results.rank import Rank, RankRow
+from gapkit.results.rank import Rank
 
 NO_RANK = "-"
 MOST_LINES = 30
-RANK_NOTE = "Ranks, 1 is the best, with 95 % intervals over the target's samples (?: unknown); rows by the mean rank."
+RANK_NOTE = (
+    "Ranks, 1 is the best, with 95 % intervals over the target's samples (?: unknown). Rows are in the order of their "
+    "mean place, (rank - 1) / (ranked rows - 1), over the scores that rank several rows."
+)
 TAU_NOTE = (
     "Kendall's tau of the orders by two scores: 1 the same order, -1 the opposite one. Intervals are over the samples "
     "of the target; other sources would be another question."
 )
-FEATURES = "features"
 
 
 def rank_table(result: RankResult) -> str:
@@ -47,15 +49,13 @@ def _lines(content: Table) -> list[str]:
 def rank_table_of(result: RankResult) -> Table:
     """The rank of every row by every score."""
     titles = result.titles
-    rows = [(row_name(row, result), *(place(row.rank.get(name)) for name in titles)) for row in result.rows]
+    rows = [(result.label(row), *(place(row.rank.get(name)) for name in titles)) for row in result.rows]
     return Table(title="Ranks", head=("rank by", *titles.values()), rows=rows, note=RANK_NOTE)
 
 
 def value_table(result: RankResult) -> Table:
     """Every score of every row, with its interval and p."""
-    rows = [
-        (row_name(row, result), named(score), *_value(score)) for row in result.rows for score in row.scores.values()
-    ]
+    rows = [(result.label(row), named(score), *_value(score)) for row in result.rows for score in row.scores.values()]
     head = ("source", "score", "value", "95 % interval", "better", "p")
     return Table(title="Scores", head=head, rows=rows)
 
@@ -70,12 +70,6 @@ def agreement_table(result: RankResult) -> Table:
         rows=rows,
         note=TAU_NOTE,
     )
-
-
-def row_name(row: RankRow, result: RankResult) -> str:
-    """The source, with its layer where layers are ranked."""
-    layers = any(other.layer != FEATURES for other in result.rows)
-    return f"{row.source} {row.layer}" if layers else row.source
 
 
 def place(rank: Rank | None) -> str:

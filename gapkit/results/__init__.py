@@ -4,6 +4,7 @@
 computed has the status "undefined" with its reason, never NaN.
 """
 
+from gapkit.results.base import Result
 from gapkit.results.gap import GapResult, Pictures
 from gapkit.results.provenance import (
     LIBRARIES,
@@ -25,6 +26,7 @@ __all__ = [
     "Rank",
     "RankResult",
     "RankRow",
+    "Result",
     "SourceSummary",
     "TargetSummary",
     "library_versions",

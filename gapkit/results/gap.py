@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from gapkit.arrays import Array
-from gapkit.errors import DataError
 from gapkit.estimates import (
     ClassGap,
     DistanceRow,
@@ -21,7 +18,8 @@ from gapkit.estimates import (
     read_misalignment,
     read_score,
 )
-from gapkit.results.provenance import SCHEMA, Provenance, SourceSummary, TargetSummary
+from gapkit.results.base import Result
+from gapkit.results.provenance import SourceSummary, TargetSummary, read_target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapResult:
+class GapResult(Result):
     """The gap between a source and a target through one embedder.
 
     Attributes:
@@ -60,11 +58,12 @@ class GapResult:
         scores: transferability scores, as far as they were asked for.
         distances: between the target and the source's surrogate, likewise.
         notes: what the reader, the embedder and the estimators said, in words.
-        provenance: versions, seed, hashes, options.
         pictures: examples of both sides, for the report; they are no part of the JSON.
     """
 
     kind: ClassVar[str] = "gap"
+    noun: ClassVar[str] = "a gap result"
+    command: ClassVar[str] = "measure"
 
     source: SourceSummary
     target: TargetSummary
@@ -79,7 +78,6 @@ class GapResult:
     scores: tuple[ScoreRow, ...] = ()
     distances: tuple[DistanceRow, ...] = ()
     notes: tuple[str, ...] = ()
-    provenance: Provenance = field(repr=False)
     pictures: Pictures | None = field(default=None, repr=False, compare=False)
 
     def find(self, label_map: str, discrepancy: str = "kl") -> Misalignment:
@@ -94,52 +92,29 @@ class GapResult:
         raise KeyError(f"{label_map} under {discrepancy}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object: ``schema``, ``kind``, then the fields."""
-        content = asdict(replace(self, pictures=None))
+        """The JSON object: ``schema``, ``kind``, then the fields; pictures are no part of it."""
+        content = Result.to_dict(replace(self, pictures=None))
         del content["pictures"]
-        return {"schema": SCHEMA, "kind": self.kind, **content}
-
-    def to_json(self) -> str:
-        """The text of ``result.json``; NaN and infinity cannot occur."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        return content
 
     @classmethod
-    def from_json(cls, text: str) -> GapResult:
-        """Read ``to_json`` again.
-
-        Raises:
-            DataError: the text is not a gap result of this schema.
-        """
-        try:
-            content = json.loads(text)
-            if (content.pop("schema"), content.pop("kind")) != (SCHEMA, cls.kind):
-                raise KeyError("kind")
-            return cls(
-                source=SourceSummary(**content["source"]),
-                target=TargetSummary(**content["target"] | {"shape": tuple(content["target"]["shape"])}),
-                misalignment=tuple(read_misalignment(row) for row in content["misalignment"]),
-                label_maps=content["label_maps"],
-                label_map_fits=content["label_map_fits"],
-                decomposition={name: read_estimate(item) for name, item in content["decomposition"].items()},
-                r_squared={name: read_estimate(item) for name, item in content["r_squared"].items()},
-                per_label={
-                    name: tuple(read_misalignment(row) for row in rows) for name, rows in content["per_label"].items()
-                },
-                classes=tuple(read_class(item) for item in content["classes"]),
-                layers={
-                    name: tuple(read_misalignment(row) for row in rows) for name, rows in content["layers"].items()
-                },
-                scores=tuple(read_score(row) for row in content["scores"]),
-                distances=tuple(read_distance(row) for row in content["distances"]),
-                notes=tuple(content["notes"]),
-                provenance=Provenance(**content["provenance"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"result: not a gap result ({type(error).__name__}: {error})",
-                expected=f"the JSON of `gapkit measure`, schema {SCHEMA}",
-                remedy="measure again with this version of gapkit",
-            ) from error
+    def _read(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """The fields but the provenance, from the JSON object."""
+        return {
+            "source": SourceSummary(**content["source"]),
+            "target": read_target(content["target"]),
+            "misalignment": _entries(content["misalignment"]),
+            "label_maps": content["label_maps"],
+            "label_map_fits": content["label_map_fits"],
+            "decomposition": {name: read_estimate(item) for name, item in content["decomposition"].items()},
+            "r_squared": {name: read_estimate(item) for name, item in content["r_squared"].items()},
+            "per_label": {name: _entries(rows) for name, rows in content["per_label"].items()},
+            "classes": tuple(read_class(item) for item in content["classes"]),
+            "layers": {name: _entries(rows) for name, rows in content["layers"].items()},
+            "scores": tuple(read_score(row) for row in content["scores"]),
+            "distances": tuple(read_distance(row) for row in content["distances"]),
+            "notes": tuple(content["notes"]),
+        }
 
     def table(self) -> str:
         """The table that ``gapkit measure`` prints, as plain text."""
@@ -157,14 +132,7 @@ class GapResult:
 
         return draw_chart(self, figure)
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the reading, the figure and the tables."""
-        from gapkit.reports.html import fragment
 
-        return fragment(self)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write ``figures/``, ``report.html`` and ``result.json`` into ``folder`` and return it."""
-        from gapkit.reports.folder import write_run
-
-        return write_run(self, Path(folder))
+def _entries(rows: list[dict[str, Any]]) -> tuple[Misalignment, ...]:
+    """Entries from JSON."""
+    return tuple(read_misalignment(row) for row in rows)

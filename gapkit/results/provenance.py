@@ -63,6 +63,13 @@ class TargetSummary:
     class_counts: dict[str, int]
 
 
+def read_target(item: dict[str, Any]) -> TargetSummary:
+    """A target from JSON."""
+    whole: dict[str, Any] = dict(item)
+    whole["shape"] = tuple(item["shape"])
+    return TargetSummary(**whole)
+
+
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that compute; a library that is not installed is left out."""
     found = {"python": platform.python_version()}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gapkit.errors import DataError
-from gapkit.estimates import Interval, ScoreRow, read_score
-from gapkit.results.provenance import SCHEMA, Provenance, SourceSummary, TargetSummary
+from gapkit.estimates import Interval, ScoreRow, read_score, with_interval
+from gapkit.results.base import Result
+from gapkit.results.provenance import SourceSummary, TargetSummary, read_target
+
+FEATURES = "features"
+"""The layer that is what the head sees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +63,23 @@ class Agreement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankResult:
+class RankResult(Result):
     """Sources ordered for one target.
 
     Attributes:
         target: the target as it was used; each source has its own embedder, in ``embedders``.
         sources: the sources as they were used.
         embedders: source -> its embedder, in words.
-        rows: sources, or layers of sources, by the mean of their ranks, the best first.
+        rows: sources, or layers of sources, the best first: by the mean of their places, ``(rank - 1) / (count - 1)``,
+            over the scores that ``count`` > 1 rows have. A rank among few rows so weighs as much as one among many.
         agreement: one entry for each pair of scores.
         notes: what the readers and sources said, in words.
         provenance: versions, seed, hashes, options; the weights' hash is that of all sources' hashes.
     """
 
     kind: ClassVar[str] = "rank"
+    noun: ClassVar[str] = "a ranking"
+    command: ClassVar[str] = "rank"
 
     target: TargetSummary
     sources: tuple[SourceSummary, ...]
@@ -83,7 +87,6 @@ class RankResult:
     rows: tuple[RankRow, ...]
     agreement: tuple[Agreement, ...]
     notes: tuple[str, ...] = ()
-    provenance: Provenance = field(repr=False)
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -108,40 +111,22 @@ class RankResult:
             raise KeyError(score)
         return tuple(sorted(held, key=lambda row: row.rank[score].value))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object: ``schema``, ``kind``, then the fields."""
-        return {"schema": SCHEMA, "kind": self.kind, **asdict(self)}
-
-    def to_json(self) -> str:
-        """The text of ``result.json``; NaN and infinity cannot occur."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    def label(self, row: RankRow) -> str:
+        """What a row is called: its source, with its layer where layers are ranked."""
+        layers = any(other.layer != FEATURES for other in self.rows)
+        return f"{row.source} {row.layer}" if layers else row.source
 
     @classmethod
-    def from_json(cls, text: str) -> RankResult:
-        """Read ``to_json`` again.
-
-        Raises:
-            DataError: the text is not a ranking of this schema.
-        """
-        try:
-            content = json.loads(text)
-            if (content.pop("schema"), content.pop("kind")) != (SCHEMA, cls.kind):
-                raise KeyError("kind")
-            return cls(
-                target=TargetSummary(**content["target"] | {"shape": tuple(content["target"]["shape"])}),
-                sources=tuple(SourceSummary(**source) for source in content["sources"]),
-                embedders=content["embedders"],
-                rows=tuple(_read_row(row) for row in content["rows"]),
-                agreement=tuple(Agreement(**_with_tuple(pair)) for pair in content["agreement"]),
-                notes=tuple(content["notes"]),
-                provenance=Provenance(**content["provenance"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"result: not a ranking ({type(error).__name__}: {error})",
-                expected=f"the JSON of `gapkit rank`, schema {SCHEMA}",
-                remedy="rank again with this version of gapkit",
-            ) from error
+    def _read(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """The fields but the provenance, from the JSON object."""
+        return {
+            "target": read_target(content["target"]),
+            "sources": tuple(SourceSummary(**source) for source in content["sources"]),
+            "embedders": content["embedders"],
+            "rows": tuple(_read_row(row) for row in content["rows"]),
+            "agreement": tuple(Agreement(**with_interval(pair)) for pair in content["agreement"]),
+            "notes": tuple(content["notes"]),
+        }
 
     def table(self) -> str:
         """The table that ``gapkit rank`` prints, as plain text."""
@@ -159,18 +144,6 @@ class RankResult:
 
         return draw_rank_chart(self, figure)
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the figure and the tables."""
-        from gapkit.reports.html import fragment
-
-        return fragment(self)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write ``figures/``, ``report.html`` and ``result.json`` into ``folder`` and return it."""
-        from gapkit.reports.folder import write_run
-
-        return write_run(self, Path(folder))
-
 
 def _read_row(row: dict[str, Any]) -> RankRow:
     """A row from JSON."""
@@ -178,10 +151,5 @@ def _read_row(row: dict[str, Any]) -> RankRow:
         source=row["source"],
         layer=row["layer"],
         scores={name: read_score(item) for name, item in row["scores"].items()},
-        rank={name: Rank(**_with_tuple(item)) for name, item in row["rank"].items()},
+        rank={name: Rank(**with_interval(item)) for name, item in row["rank"].items()},
     )
-
-
-def _with_tuple(item: dict[str, Any]) -> dict[str, Any]:
-    """An object from JSON whose interval is a tuple again."""
-    return item | {"interval": None if item["interval"] is None else tuple(item["interval"])}

@@ -164,7 +164,14 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, 
     module.load_state_dict(dict(state))
 
 
-def other_architecture(path: Path, arch: str, problems: Mapping[str, list[str]], *, total: int) -> SourceError:
+def other_architecture(
+    path: Path | str,
+    arch: str,
+    problems: Mapping[str, list[str]],
+    *,
+    total: int,
+    remedy: str = "give the architecture that the checkpoint was trained with (--arch)",
+) -> SourceError:
     """The message for a checkpoint that does not fit: how many tensors of each kind, and the first few."""
     parts = [
         f"{len(keys)} {what} ({', '.join(keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''})"
@@ -174,5 +181,5 @@ def other_architecture(path: Path, arch: str, problems: Mapping[str, list[str]],
     return SourceError(
         f"{path} does not fit {arch}: tensors " + "; ".join(parts),
         expected=f"the {total} tensors of {arch}",
-        remedy="give the architecture that the checkpoint was trained with (--arch)",
+        remedy=remedy,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gapkit.errors import DataError, OptionError
 from gapkit.estimates import ScoreRow
 from gapkit.reports import plots
 from gapkit.reports.html import fragment, page
@@ -98,3 +99,33 @@ def test_the_same_result_gives_the_same_files(gap: GapResult, tmp_path: Path) ->
     assert {path.name for path in files} == {"report.html", "result.json", "ranks.svg", "values.svg", "agreement.svg"}
     for path in files:
         assert (first / path).read_bytes() == (second / path).read_bytes()
+
+
+def test_rows_are_called_by_their_source_and_where_layers_are_ranked_by_both(gap: GapResult) -> None:
+    result = ranking(gap, ["a", "b"], ["x"])
+    assert [result.label(row) for row in result.rows] == ["a", "b"]
+    layered = replace(result, rows=(replace(result.rows[0], layer="blocks.0"), result.rows[1]))
+    assert [layered.label(row) for row in layered.rows] == ["a blocks.0", "b features"]
+
+
+def test_a_figure_with_nothing_to_draw_says_what_a_ranking_needs(gap: GapResult) -> None:
+    with pytest.raises(OptionError, match="expected one of ranks, values; it needs two scores that order two rows"):
+        ranking(gap, ["a", "b"], ["x"]).plot("agreement")
+    empty = replace(ranking(gap, ["a"], ["x"]), rows=())
+    with pytest.raises(OptionError, match="expected a result with something to draw; it needs a score") as said:
+        empty.plot("ranks")
+    assert "layers" not in str(said.value)
+
+
+def test_another_kind_of_result_is_refused_by_the_name_of_its_command(gap: GapResult) -> None:
+    result = ranking(gap, ["a", "b"], ["x"])
+    with pytest.raises(DataError, match="not a ranking.*expected the JSON of `gapkit rank`.*rank again"):
+        RankResult.from_json(gap.to_json())
+    with pytest.raises(DataError, match="not a gap result.*expected the JSON of `gapkit measure`.*measure again"):
+        GapResult.from_json(result.to_json())
+
+
+def test_the_table_says_how_rows_are_ordered(gap: GapResult) -> None:
+    result = ranking(gap, ["a", "b"], ["x"])
+    for text in (" ".join(result.table().split()), page(result)):
+        assert "mean place, (rank - 1) / (ranked rows - 1), over the scores that rank several rows" in text

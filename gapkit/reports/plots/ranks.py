@@ -13,7 +13,7 @@ from gapkit.estimates import ScoreRow
 from gapkit.reports.plots.lettering import shorten
 from gapkit.reports.plots.style import ACCENT, FILL, INK, MUTED, PAPER, SMALL, entitle, in_house_style, new_figure, tidy
 from gapkit.results import RankResult
-from gapkit.results.rank import Rank, RankRow
+from gapkit.results.rank import Rank
 
 MOST = 40
 NAME = 22
@@ -22,12 +22,6 @@ DIVERGING = (ACCENT, PAPER, "#3d6a99")
 PANELS = 2
 STRONG = 0.6
 """Tau from which its cell is too dark for dark letters."""
-
-
-def name_of(row: RankRow, result: RankResult, most: int = NAME) -> str:
-    """The source, with its layer where layers are ranked."""
-    layers = len({other.layer for other in result.rows}) > 1
-    return shorten(f"{row.source} {row.layer}" if layers else row.source, most)
 
 
 @in_house_style
@@ -52,7 +46,7 @@ def plot_ranks(result: RankResult) -> Figure | None:
             if name in row.rank:
                 _write_rank(axes, x, y, row.rank[name], dark=row.rank[name].value <= 1 + 0.3 * (most - 1))
     axes.set_xticks(range(len(titles)), [shorten(title, 16) for title in titles.values()], rotation=40, ha="right")
-    axes.set_yticks(range(len(rows)), [name_of(row, result) for row in rows])
+    axes.set_yticks(range(len(rows)), [shorten(result.label(row), NAME) for row in rows])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     left = len([row for row in result.rows if row.rank]) - len(rows)
@@ -81,7 +75,7 @@ def plot_values(result: RankResult) -> Figure | None:
         _draw_values(axes, [row.scores.get(name) for row in rows], titles[name])
     for axes in panels[len(titles) :]:
         axes.set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [name_of(row, result, 16) for row in rows], fontsize=SMALL)
+    panels[0].set_yticks(range(len(rows)), [shorten(result.label(row), 16) for row in rows], fontsize=SMALL)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     entitle(figure, "Scores with 95 % intervals; better is to the right")
     return figure

@@ -1,0 +1,263 @@
+"""The knowledge-reuse score: one number in [0, 1] for a layer, and for a model.
+
+**Definition.** Of the surrogate, for one layer before and after tuning and for s >= 3 random-weight copies:
+
+* ``held = clip((a_after - a_rand) / (a_before - a_rand), 0, 1)``, a the accuracy of the cross-fitted linear probe: the
+  clipped *retention*. What the source's labels could be read off by, and still can.
+* ``kept = clip((S - S_rand) / (1 - S_rand), 0, 1)``, S the debiased CKA of the layer before and after, S_rand the mean
+  of those of the layer before and in the random-weight copies. How much of the arrangement of the samples is left,
+  beyond what the architecture arranges without any training.
+* ``score = sqrt(held kept)`` for a layer; ``kept`` alone, with the status "partial", where retention is undefined
+  because the pretrained layer tells the source's classes no better than random weights do.
+* The score of a model is the mean over its layers.
+
+**Why.** Either part alone is fooled. Accuracy is saturated: a probe on a new representation that is as good for the
+surrogate holds as much, though nothing of the old one is left, so that later layers and heads that were made for it
+find nothing of theirs. Similarity is dominated by the directions of largest variance: a layer whose class directions
+have been rotated away under them still looks alike. A geometric mean is 1 only where both are, 0 where either is, and
+equals both where they agree, without a weight to be chosen. The random-weight floor is subtracted from both, since
+random features already reach half of either for many architectures: without it a network that was never trained would
+reuse itself.
+
+**Where it fails.** (1) It is about the surrogate: what the source knows of other data can go unseen. (2) Held and kept
+are facts about representations, not uses: a layer may keep all and the tuned model ignore it; *causal reuse* on the
+target stands beside for that. (3) Linear probes miss knowledge that is kept, but no longer linearly readable; CKA
+misses a map that is linear and not orthogonal, such as rescaled channels, so that the score is then too low. (4) Where
+random weights do nearly as well as the pretrained layer, as in first layers, both floors are high, and the interval is
+wide. (5) A layer that tuning has made *better* for the surrogate scores 1 in held: the score has no word for gains.
+(6) Equal weights for all layers: a model with many layers near its input, which always keep, scores higher than the
+same model seen at its last layers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
+
+from gapkit.arrays import Array, Features, Floats, Labels
+from gapkit.errors import UndefinedError
+from gapkit.estimates import Estimate
+from gapkit.reuse.cka import cka
+from gapkit.reuse.retention import LEAST_COPIES, ProbeHits, beyond_random
+from gapkit.statistics.jackknife import deal, kept
+
+BLOCKS = 20
+LEVEL = 0.95
+ERRORS = 2.0
+"""What the pretrained layer has beyond random weights has to be so many standard errors above 0."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerFeatures:
+    """One layer of all models, on the surrogate.
+
+    Attributes:
+        before: (n, d) of the pretrained model.
+        after: (n, d) of the tuned model.
+        random: (n, d) of each random-weight copy.
+        hits: of the linear probes.
+        labels: (n,) class codes, which blocks of samples are dealt out by.
+    """
+
+    before: Features
+    after: Features
+    random: Sequence[Features]
+    hits: ProbeHits
+    labels: Labels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replicated:
+    """A number, and what it is without each part of what it was computed from.
+
+    Attributes:
+        value: of all.
+        blocks: (g,) without each block of samples.
+        copies: (s,) without each random-weight copy.
+    """
+
+    value: float
+    blocks: Floats
+    copies: Floats
+
+    def variances(self) -> tuple[float, float]:
+        """Of the samples and of the random weights: two delete-a-group jackknives."""
+        return _variance(self.blocks), _variance(self.copies)
+
+    @property
+    def standard_error(self) -> float:
+        """``sqrt(var_blocks + var_copies)``: samples and random weights are drawn independently."""
+        return float(np.sqrt(sum(self.variances())))
+
+    def estimate(self, n: int) -> Estimate:
+        """With ``value +- t standard_error``, cut to [0, 1]; t by Satterthwaite's degrees of freedom."""
+        parts = np.array(self.variances())
+        total = float(parts.sum())
+        if total == 0:
+            return Estimate(value=self.value, interval=(self.value, self.value), n=n)
+        freedom = total**2 / float((np.square(parts) / [len(self.blocks) - 1, len(self.copies) - 1]).sum())
+        reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(total))
+        return Estimate(value=self.value, interval=(max(0.0, self.value - reach), min(1.0, self.value + reach)), n=n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeReuse:
+    """The score of one layer and its parts.
+
+    Attributes:
+        score: ``sqrt(held kept)``, or ``kept`` alone.
+        held: the clipped retention.
+        kept: similarity beyond random weights.
+        replicates: of the score, for that of the model; None where it is undefined.
+    """
+
+    score: Estimate
+    held: Estimate
+    kept: Estimate
+    replicates: Replicated | None
+
+
+def knowledge_reuse(layer: LayerFeatures, *, seed: int = 0) -> KnowledgeReuse:
+    """The score of one layer, as the module defines it, in [0, 1], without unit, higher for more reuse.
+
+    The 95 % interval is for new samples (20 blocks left out in turn; probes are not fitted again) and new random
+    weights (each copy left out in turn) of the given models. gapkit's own.
+
+    Args:
+        layer: its features and hits; s >= 3 copies.
+        seed: of the blocks.
+
+    Returns:
+        "partial" where retention is undefined and kept stands alone; "undefined" where CKA is, or where fewer than
+        three copies or four samples, or groups, were given.
+    """
+    n, hits = len(layer.before), layer.hits
+    dealt = deal(n, BLOCKS, strata=layer.labels, groups=_codes(hits.groups), seed=seed)
+    if dealt is None or len(layer.random) < LEAST_COPIES:
+        got = f"{len(layer.random)} random-weight copies" if dealt is not None else "fewer samples than blocks take"
+        nothing = _undefined(got, n)
+        return KnowledgeReuse(score=nothing, held=nothing, kept=nothing, replicates=None)
+    held, no_held = _held(hits, dealt)
+    kept_, no_kept = _kept(layer, dealt)
+    estimates = {
+        "held": _undefined(no_held, n) if held is None else held.estimate(n),
+        "kept": _undefined(no_kept, n) if kept_ is None else kept_.estimate(n),
+    }
+    if kept_ is None:
+        return KnowledgeReuse(score=_undefined(no_kept, n), replicates=None, **estimates)
+    if held is None:
+        score = replace(
+            kept_.estimate(n), status="partial", reason=f"kept alone, since retention is undefined: {no_held}"
+        )
+        return KnowledgeReuse(score=score, replicates=kept_, **estimates)
+    both = combined([held, kept_], lambda parts: np.sqrt(parts[0] * parts[1]))
+    return KnowledgeReuse(score=both.estimate(n), replicates=both, **estimates)
+
+
+def model_reuse(layers: Sequence[KnowledgeReuse]) -> Estimate:
+    """The mean score of the layers that have one, with its interval; layers share blocks of samples, and copies.
+
+    Args:
+        layers: of one model, on the same samples and copies.
+
+    Returns:
+        "partial" where some layers have no score, or no retention; "undefined" where none has a score.
+    """
+    n = max((layer.score.n for layer in layers), default=0)
+    known = [layer.replicates for layer in layers if layer.replicates is not None]
+    if not known:
+        return _undefined("no layer has a score", n)
+    found = combined(known, lambda parts: parts.mean(axis=0)).estimate(n)
+    alone = sum(layer.score.status == "partial" for layer in layers)
+    missing = len(layers) - len(known)
+    if not alone and not missing:
+        return found
+    told = [f"{missing} of {len(layers)} layers have no score"] if missing else []
+    told += [f"{alone} of {len(layers)} stand for kept alone"] if alone else []
+    return replace(found, status="partial", reason="; ".join(told))
+
+
+def combined(parts: Sequence[Replicated], function: Callable[[Floats], Floats]) -> Replicated:
+    """A function of several numbers of the same blocks and copies, (m, ...) to (...)."""
+    return Replicated(
+        value=float(function(np.array([[part.value] for part in parts]))[0]),
+        blocks=function(np.stack([part.blocks for part in parts])),
+        copies=function(np.stack([part.copies for part in parts])),
+    )
+
+
+def _held(hits: ProbeHits, dealt: Labels) -> tuple[Replicated | None, str]:
+    """The clipped retention, or why there is none."""
+    if reason := beyond_random(hits.crossed):
+        return None, reason
+    of_block = np.stack([dealt != block for block in range(int(dealt.max()) + 1)]).astype(np.float64)
+    before, after, random = (_means(of_block, np.atleast_2d(one)) for one in (hits.before, hits.after, hits.random))
+    everything = np.ones((1, len(dealt)))
+    whole = [_means(everything, np.atleast_2d(one)) for one in (hits.before, hits.after, hits.random)]
+    return (
+        Replicated(
+            value=float(_share(whole[1], whole[2].mean(axis=0), whole[0])[0, 0]),
+            blocks=_share(after, random.mean(axis=0), before)[0],
+            copies=_share(whole[1], _without_each(whole[2][:, 0]), whole[0])[0],
+        ),
+        "",
+    )
+
+
+def _kept(layer: LayerFeatures, dealt: Labels) -> tuple[Replicated | None, str]:
+    """CKA beyond that of random weights, clipped, or why there is none."""
+    others = [layer.after, *layer.random]
+    index = [np.arange(len(dealt)), *(kept(dealt, block) for block in range(int(dealt.max()) + 1))]
+    try:
+        table = np.array([[cka(layer.before[rows], other[rows]) for other in others] for rows in index])
+    except UndefinedError as error:
+        return None, str(error)
+    after, random = table[:, 0], table[:, 1:]
+    floor, each = random.mean(axis=1), _without_each(random[0])
+    left = Replicated(value=1 - floor[0], blocks=1 - floor[1:], copies=1 - each)
+    if left.value < ERRORS * left.standard_error or left.value <= 0:
+        return None, f"random weights have a CKA of {floor[0]:.4g}, which leaves nothing to be kept beyond them"
+    return (
+        Replicated(
+            value=float(_share(after[0], floor[0], 1.0)),
+            blocks=_share(after[1:], floor[1:], 1.0),
+            copies=_share(after[0], each, 1.0),
+        ),
+        "",
+    )
+
+
+def _share(value: Array | float, floor: Array | float, top: Array | float) -> Floats:
+    """``clip((value - floor) / (top - floor), 0, 1)``; 0 where a replicate has nothing between floor and top."""
+    room = np.asarray(top - floor, dtype=np.float64)
+    share = np.divide(value - floor, room, out=np.zeros(np.broadcast(value, room).shape), where=room > 0)
+    return np.clip(share, 0.0, 1.0)
+
+
+def _means(weights: Floats, values: Floats) -> Floats:
+    """Weighted means (m, g) of rows (m, n) under weights (g, n)."""
+    return values @ weights.T / weights.sum(axis=1)
+
+
+def _without_each(values: Floats) -> Floats:
+    """Means (s,) of all but each."""
+    return (values.sum() - values) / (len(values) - 1)
+
+
+def _variance(replicates: Floats) -> float:
+    """``(g - 1) / g sum (theta_(k) - mean)^2``."""
+    g = len(replicates)
+    return float((g - 1) / g * np.square(replicates - replicates.mean()).sum())
+
+
+def _codes(groups: Array | None) -> Labels | None:
+    """Group codes."""
+    return None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _undefined(reason: str, n: int) -> Estimate:
+    """No number."""
+    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
