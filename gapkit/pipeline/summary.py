@@ -38,7 +38,11 @@ def summarise_source(source: Source, activations: Activations) -> SourceSummary:
 
 def summarise_target(activations: Activations, choice: Choice, options: RunOptions) -> TargetSummary:
     """The target as it was used."""
-    target = activations.target
+    return describe_target(activations.target, activations.embedder, choice.reason, options.split)
+
+
+def describe_target(target: Target, embedder: str, reason: str, split: str) -> TargetSummary:
+    """Samples as they were used, with what the embedder did and why it was chosen."""
     names = target.class_names or ()
     counts = (np.bincount(target.y, minlength=len(names)) if target.y.ndim == 1 else target.y.sum(axis=0)).tolist()
     return TargetSummary(
@@ -46,9 +50,9 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
         n=len(target),
         n_classes=target.n_classes,
         task=target.task or "classification",
-        embedder=activations.embedder,
-        embedder_reason=choice.reason,
-        split=options.split if target.split is not None else "all",
+        embedder=embedder,
+        embedder_reason=reason,
+        split=split if target.split is not None else "all",
         shape=tuple(target.x.shape),
         dtype=str(target.x.dtype),
         groups=target.group_key,
