@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from gapkit.errors import OptionError, did_you_mean
 from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS
@@ -29,6 +29,8 @@ class RunOptions:
         keep_features: whether features are kept in the cache on disk and read from there.
     """
 
+    splits: ClassVar[tuple[str, ...]] = SPLITS
+
     split: Literal["train", "test", "all"] = "train"
     max_samples: int | None = 10_000
     embedder: str = "auto"
@@ -46,7 +48,7 @@ class RunOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        _check_choice("split", self.split, SPLITS)
+        _check_choice("split", self.split, self.splits)
         for name, least in (("permutations", 0), ("n_bins", 2), ("seed", 0)):
             _check_least(name, getattr(self, name), least)
         for name, least in (("max_samples", 20), ("batch_size", 1)):

@@ -37,30 +37,31 @@ from gapkit.reuse.knowledge import model_reuse
 from gapkit.types import Embedder, Progress, Target, no_progress
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from torch import nn
 
     from gapkit.sources.source import Source
 
+    Model: TypeAlias = Source | nn.Module | str
+
+
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """The same architecture, trained on the target from scratch.
+class ProbeTarget:
+    """What a model was tuned on, with what is beside the usual.
 
     Attributes:
-        after: its weights: a model, a source or the path of a checkpoint.
-        start: those that it began with, which its layers are rewound to; by default the source's pretrained ones.
+        data: the labelled set; accuracy is taken on its test split where there is one.
+        embedder: of its samples; by default a fixed one, chosen by ``ProbeOptions.embedder``.
+        control: the same architecture trained on it from scratch: a source, a module or the path of a checkpoint.
+        control_start: what the control began with, which its layers are rewound to; by default the source's pretrained
+            weights.
     """
 
-    after: Source | nn.Module | str
-    start: Source | nn.Module | str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The target, and what is asked of the tuned model there."""
-
-    target: Target
-    embedder: Embedder | None
-    control: Control | None
+    data: Target
+    embedder: Embedder | None = None
+    control: Model | None = None
+    control_start: Model | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +83,10 @@ class OnTarget:
 
 def probe(
     before: Source,
-    after: Source | nn.Module | str,
+    after: Model,
     *,
     surrogate: Target | None = None,
-    target: Target | None = None,
-    embedder: Embedder | None = None,
-    control: Control | None = None,
+    target: Target | ProbeTarget | None = None,
     options: ProbeOptions | None = None,
     progress: Progress = no_progress,
 ) -> ReuseResult:
@@ -103,9 +102,7 @@ def probe(
         after: the tuned model: a source, a module of the same architecture, or the path of a checkpoint; its head may
             have another number of outputs, which are the target's classes in their order.
         surrogate: labelled set of the source's modality; by default the source's own.
-        target: labelled set that the model was tuned on; accuracy is taken on its test split where there is one.
-        embedder: of the target; by default a fixed one, chosen by ``options.embedder``.
-        control: the same architecture trained on the target from scratch.
+        target: labelled set that the model was tuned on, or a ``ProbeTarget`` with an embedder or a control of its own.
         options: what is measured and how.
         progress: told about forward passes, layers and resets.
 
@@ -127,7 +124,7 @@ def probe(
     _add(measures, _weights(before, tuned.source, layer_names(before, options)))
     beside = None
     if target is not None:
-        asked = Asked(target=target, embedder=embedder, control=control)
+        asked = target if isinstance(target, ProbeTarget) else ProbeTarget(data=target)
         beside = _on_target(models, tuned.source, asked, options, progress)
         _add(measures, beside.causal)
     return ReuseResult(
@@ -143,7 +140,7 @@ def probe(
         projection=project(seen, options),
         provenance=provenance(
             used,
-            told(before, target, surrogate, options, control),
+            told(before, target, surrogate, options),
             digest(before.weights_hash, tuned.source.weights_hash),
             seconds=time.monotonic() - started,
         ),
@@ -151,13 +148,23 @@ def probe(
 
 
 def told(
-    source: Source, target: Target | None, surrogate: Target, options: ProbeOptions, control: Control | None
+    source: Source, target: Target | ProbeTarget | None, surrogate: Target, options: ProbeOptions
 ) -> dict[str, Any]:
     """What changes numbers beside the surrogate's samples and the weights."""
-    of_target = None if target is None else f"{target.name} {digest(target.x, target.y)[:16]}"
-    return conditions(options, surrogate, surrogate, precision=source.precision, target=of_target) | {
-        "control": None if control is None else [str(control.after), str(control.start)]
-    }
+    asked = ProbeTarget(data=target) if isinstance(target, Target) else target
+    more: dict[str, Any] = {"target": None, "embedder": options.embedder, "control": None}
+    if asked is not None:
+        more["target"] = f"{asked.data.name} {digest(asked.data.x, asked.data.y)[:16]}"
+        more["embedder"] = options.embedder if asked.embedder is None else asked.embedder.key
+        more["control"] = [
+            _called(model) for model in (asked.control, asked.control_start) if model is not None
+        ] or None
+    return conditions(options, surrogate, surrogate, precision=source.precision) | more
+
+
+def _called(model: Model) -> str:
+    """What a model is called in the provenance."""
+    return model if isinstance(model, str) else getattr(model, "name", type(model).__name__)
 
 
 def _known(surrogate: Target | None, source: Source) -> Target:
@@ -204,21 +211,21 @@ def _add(measures: dict[str, dict[str, Estimate]], more: dict[str, dict[str, Est
 
 
 def _on_target(
-    models: Models, after: Source, asked: Asked, options: ProbeOptions, progress: Progress
+    models: Models, after: Source, asked: ProbeTarget, options: ProbeOptions, progress: Progress
 ) -> OnTarget:
     """Causal reuse, and the target's representations where they are asked for."""
     from gapkit.reuse.tuned import as_tuned
 
-    before, control, own = models.before, asked.control, None
-    scored, settled, notes = scored_samples(asked.target, options)
-    choice, embedder = choose_embedder(before, asked.target, asked.embedder, options)
-    samples = TargetSamples(scored=scored, training=training_samples(asked.target, options), embedder=embedder)
-    if control is not None:
-        start = before.module if control.start is None else as_tuned(before, control.start).source.module
-        own = Tuning(after=as_tuned(before, control.after).source, start=start)
+    before, control = models.before, None
+    scored, settled, notes = scored_samples(asked.data, options)
+    choice, embedder = choose_embedder(before, asked.data, asked.embedder, options)
+    samples = TargetSamples(scored=scored, training=training_samples(asked.data, options), embedder=embedder)
+    if asked.control is not None:
+        start = before.module if asked.control_start is None else as_tuned(before, asked.control_start).source.module
+        control = Tuning(after=as_tuned(before, asked.control).source, start=start)
     tuning = Tuning(after=after, start=before.module)
     layers = layer_names(before, options)
-    causal = causal_measures(tuning, samples, layers, options, control=own, progress=progress)
+    causal = causal_measures(tuning, samples, layers, options, control=control, progress=progress)
     measures: dict[str, dict[str, Estimate]] = {}
     if options.on_target:
         seen = represent(models, choose_samples(scored, options)[0], options, embedder=embedder, progress=progress)
@@ -227,5 +234,5 @@ def _on_target(
         summary=describe_target(scored, embedder.description, choice.reason, settled.split),
         causal=causal,
         layers=measures,
-        notes=(*asked.target.notes, *notes, *(() if control is not None else (UNMOVED,))),
+        notes=(*asked.data.notes, *notes, *(() if control is not None else (UNMOVED,))),
     )

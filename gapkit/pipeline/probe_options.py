@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from gapkit.errors import OptionError, did_you_mean
-from gapkit.pipeline.options import RunOptions
+from gapkit.errors import OptionError
+from gapkit.pipeline.options import SPLITS, RunOptions
+from gapkit.pipeline.options import _check_choice as check_choice
+from gapkit.pipeline.options import _check_least as check_least
 from gapkit.reuse.catalogue import similarities
 
 RESETS = ("permute", "init")
@@ -33,6 +35,8 @@ class ProbeOptions(RunOptions):
         on_target: whether representations of the target are measured too.
         projection: whether maps of the samples are made for the report.
     """
+
+    splits: ClassVar[tuple[str, ...]] = ("auto", *SPLITS)
 
     split: Literal["auto", "train", "test", "all"] = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
     max_samples: int | None = 1000

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gapkit.arrays import Array, Features, Floats, Labels, generator
 from gapkit.errors import OptionError, UndefinedError
@@ -18,6 +19,7 @@ from gapkit.results.reuse import LayerReuse, Projection
 from gapkit.reuse.catalogue import similarities
 from gapkit.reuse.knowledge import KnowledgeReuse
 from gapkit.reuse.layer_measures import Layer, Samples, measure_layer
+from gapkit.reuse.paired import Similarity
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.projection import tsne
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
@@ -146,8 +148,7 @@ def represent(
     else:
         choice = Choice(name=embedder.name, reason="given")
     before, after, *random = (
-        _run(model, samples, embedder, options, progress)
-        for model in (models.before, models.after, *models.random())
+        _run(model, samples, embedder, options, progress) for model in (models.before, models.after, *models.random())
     )
     return Represented(
         samples=samples,
@@ -158,9 +159,7 @@ def represent(
     )
 
 
-def _run(
-    model: Source, samples: Target, embedder: Embedder, options: ProbeOptions, progress: Progress
-) -> Activations:
+def _run(model: Source, samples: Target, embedder: Embedder, options: ProbeOptions, progress: Progress) -> Activations:
     """Features of the layers, and of what the head sees where all layers are asked for."""
     from gapkit.sources.capture import extract
 
@@ -186,7 +185,10 @@ def layer_names(source: Source, options: ProbeOptions) -> tuple[str, ...]:
 def measure_layers(
     seen: Represented, options: ProbeOptions, progress: Progress = no_progress
 ) -> tuple[dict[str, dict[str, Estimate]], list[KnowledgeReuse]]:
-    """The measures of each layer by name, and the score of each layer with what that of the model is made from."""
+    """The measures of each layer by name, and the score of each layer with what that of the model is made from.
+
+    Linear algebra runs on one thread: the products are small, and waiting threads cost more than they bring.
+    """
     labels = np.unique(seen.samples.y, return_inverse=True)[1].reshape(-1).astype(np.int64)
     folds = stratified_folds(labels, options.folds, groups=seen.samples.groups, seed=options.seed)
     samples = Samples(
@@ -195,7 +197,8 @@ def measure_layers(
     found: dict[str, dict[str, Estimate]] = {}
     scores: list[KnowledgeReuse] = []
     for index, name in enumerate(seen.layers):
-        measured = measure_layer(seen.layer(name), samples)
+        with threadpool_limits(1, user_api="blas"):
+            measured = measure_layer(seen.layer(name), samples)
         found[name] = measured.values
         scores.append(measured.knowledge)
         progress(TASK, index + 1, len(seen.layers))
@@ -212,19 +215,17 @@ def similarity_matrices(seen: Represented, names: Sequence[str]) -> dict[str, li
     chosen = [similarity for similarity in similarities() if similarity.traits.name in names]
     before = {name: np.asarray(seen.before.features[name], dtype=np.float64) for name in seen.layers}
     after = {name: np.asarray(seen.after.features[name], dtype=np.float64) for name in seen.layers}
-    return {
-        similarity.traits.name: [
-            [_or_none(lambda: similarity.between(before[a], after[b])) for b in seen.layers]  # noqa: B023
-            for a in seen.layers
-        ]
-        for similarity in chosen
-    }
+    with threadpool_limits(1, user_api="blas"):
+        return {
+            similarity.traits.name: [[_or_none(similarity, before[a], after[b]) for b in seen.layers] for a in before]
+            for similarity in chosen
+        }
 
 
-def _or_none(compute: Callable[[], float]) -> float | None:
+def _or_none(similarity: Similarity, x: Features, y: Features) -> float | None:
     """A number, or None where it is undefined."""
     try:
-        return compute()
+        return similarity.between(x, y)
     except UndefinedError:
         return None
 
