@@ -80,8 +80,8 @@ def count_or_all(text: str, *, option: str) -> int | None:
 
 
 def names(text: str | None) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once; none where there is no list."""
-    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+    """The names in a comma-separated list; none where there is no list."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def discrepancies(text: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from gapkit.errors import OptionError, did_you_mean
+from gapkit.errors import OptionError
 from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS
+from gapkit.options import as_names, check_choice, check_least
 from gapkit.scores.catalogue import chosen_measures
 
 SPLITS = ("train", "test", "all")
@@ -15,6 +16,8 @@ SPLITS = ("train", "test", "all")
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Which samples are used, how they get through the source, and which scores are computed.
+
+    A single name may stand for a tuple of it.
 
     Attributes:
         split: samples that are used; a target without a split has only "train", which is all of it.
@@ -46,12 +49,14 @@ class RunOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        _check_choice("split", self.split, SPLITS)
+        for name in ("layers", "scores"):
+            object.__setattr__(self, name, as_names(getattr(self, name), option=name))
+        check_choice("split", self.split, SPLITS)
         for name, least in (("permutations", 0), ("n_bins", 2), ("seed", 0)):
-            _check_least(name, getattr(self, name), least)
+            check_least(name, getattr(self, name), least)
         for name, least in (("max_samples", 20), ("batch_size", 1)):
             if getattr(self, name) is not None:
-                _check_least(name, getattr(self, name), least)
+                check_least(name, getattr(self, name), least)
         chosen_measures(self.scores)
 
     def numbers(self) -> dict[str, Any]:
@@ -86,11 +91,12 @@ class MeasureOptions(RunOptions):
             OptionError: an option is out of range.
         """
         super().__post_init__()
-        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
+        object.__setattr__(self, "discrepancies", as_names(self.discrepancies, option="discrepancies"))
+        check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
         for name, least in (("folds", 2), ("bootstrap", 100)):
-            _check_least(name, getattr(self, name), least)
+            check_least(name, getattr(self, name), least)
         for name in self.discrepancies:
-            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
+            check_choice("discrepancy", name, ALL_DISCREPANCIES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +116,7 @@ class RankOptions(RunOptions):
             OptionError: an option is out of range.
         """
         super().__post_init__()
-        _check_least("draws", self.draws, 100)
+        check_least("draws", self.draws, 100)
         known = [score.traits.name for score in chosen_measures(("all",))[0]]
         for name in self.scores:
             if name not in (*known, "all", "fast"):
@@ -124,17 +130,3 @@ class RankOptions(RunOptions):
         """The scores that are asked for; of a layer, only those that read features."""
         wanted = [score.traits for score in chosen_measures(self.scores)[0]]
         return tuple(traits.name for traits in wanted if head or "features" in traits.needs)
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        raise OptionError(
-            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(value, choices)
-        )
-
-
-def _check_least(option: str, value: int, least: int) -> None:
-    """Refuse a number below ``least``."""
-    if value < least:
-        raise OptionError(f"{option} {value}", expected=f"at least {least}", remedy=f"use {option} {least} or more")

@@ -22,15 +22,23 @@ if TYPE_CHECKING:
 LabelMaps = dict[str, list[dict[str, Any]]]
 
 
-def summarise_source(source: Source, activations: Activations) -> SourceSummary:
-    """The source as it was used."""
+def summarise_source(source: Source, activations: Activations, name: str = "") -> SourceSummary:
+    """The source as it was used.
+
+    Args:
+        source: it.
+        activations: of the target.
+        name: what the user calls it, where that is not its own name; the description has both.
+    """
+    called = name or source.name
+    model = "" if called == source.name else f"{source.name}, "
     shape = "x".join(str(size) for size in source.input.shape)
     classes = len(activations.source_classes)
     return SourceSummary(
-        name=source.name,
+        name=called,
         n_classes=classes,
         head=activations.head,
-        description=f"{source.name}: {source.input.kind} {shape}, {classes} classes, head: {activations.head}",
+        description=f"{called}: {model}{source.input.kind} {shape}, {classes} classes, head: {activations.head}",
         device=str(source.device),
         precision=source.precision,
     )
