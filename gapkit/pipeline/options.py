@@ -26,6 +26,7 @@ class RunOptions:
         layers: names of layers and globs that are measured too. "all" stands for the source's blocks.
         scores: names of transferability scores and of distances to the surrogate; "fast" (cheap scores), "all", "none".
         permutations: of the labels.
+        folds: of the cross-fitting.
         n_bins: quantile bins of a regression target.
         seed: of draws, folds, starts and resamples.
         batch_size: samples per forward pass, None finds one.
@@ -38,6 +39,7 @@ class RunOptions:
     layers: tuple[str, ...] = ()
     scores: tuple[str, ...] = ("fast",)
     permutations: int = 200
+    folds: int = 5
     n_bins: int = 10
     seed: int = 0
     batch_size: int | None = None
@@ -52,7 +54,7 @@ class RunOptions:
         for name in ("layers", "scores"):
             object.__setattr__(self, name, as_names(getattr(self, name), option=name))
         check_choice("split", self.split, SPLITS)
-        for name, least in (("permutations", 0), ("n_bins", 2), ("seed", 0)):
+        for name, least in (("permutations", 0), ("folds", 2), ("n_bins", 2), ("seed", 0)):
             check_least(name, getattr(self, name), least)
         for name, least in (("max_samples", 20), ("batch_size", 1)):
             if getattr(self, name) is not None:
@@ -75,13 +77,11 @@ class MeasureOptions(RunOptions):
     Attributes:
         discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
         target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
-        folds: of the cross-fitting.
         bootstrap: resamples of the intervals.
     """
 
     discrepancies: tuple[str, ...] = DISCREPANCIES
     target_conditional: Literal["labels", "probe"] = "labels"
-    folds: int = 5
     bootstrap: int = 1000
 
     def __post_init__(self) -> None:
@@ -93,8 +93,7 @@ class MeasureOptions(RunOptions):
         super().__post_init__()
         object.__setattr__(self, "discrepancies", as_names(self.discrepancies, option="discrepancies"))
         check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
-        for name, least in (("folds", 2), ("bootstrap", 100)):
-            check_least(name, getattr(self, name), least)
+        check_least("bootstrap", self.bootstrap, 100)
         for name in self.discrepancies:
             check_choice("discrepancy", name, ALL_DISCREPANCIES)
 

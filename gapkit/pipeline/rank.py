@@ -14,7 +14,7 @@ from gapkit.arrays import Floats, digest
 from gapkit.errors import OptionError
 from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.pipeline.options import RankOptions
-from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
+from gapkit.pipeline.scores import FEATURES, measure_scores, score_request
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import conditions, overlap, provenance, summarise_source, summarise_target
 from gapkit.results import RankResult, SourceSummary, TargetSummary
@@ -126,7 +126,7 @@ def examine(source: Source, target: Target, used: Target, how: Watched) -> Exami
         names = options.score_names(head=layer == FEATURES)
         if not names:
             continue
-        request = ScoreRequest(names=names, layer=layer, permutations=options.permutations, seed=options.seed)
+        request = score_request(options, names, layer)
         scored = measure_scores(activations, lambda: None, request, how.progress)
         found[layer] = {one.row.name: one for one in scored.scores}
     return Examined(

@@ -67,8 +67,13 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
 def conditions(options: RunOptions, target: Target, surrogate: Target | None, **more: Any) -> dict[str, Any]:
     """What changes numbers beside samples and weights: options, groups, the surrogate with its name, and ``more``."""
     groups = None if target.groups is None else digest(target.groups)[:16]
-    beside = None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}"
+    beside = None if surrogate is None else f"{surrogate.name} {_hash(surrogate)}"
     return options.numbers() | more | {"groups": groups, "surrogate": beside}
+
+
+def _hash(surrogate: Target) -> str:
+    """Of all that changes numbers."""
+    return digest(surrogate.x, surrogate.y, *([] if surrogate.groups is None else [surrogate.groups]))[:16]
 
 
 def provenance(target: Target, told: dict[str, Any], weights_hash: str, *, seconds: float = 0.0) -> Provenance:
