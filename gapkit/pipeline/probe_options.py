@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from gapkit.errors import OptionError
+from gapkit.options import as_names, check_choice, check_least
 from gapkit.pipeline.options import SPLITS, RunOptions
-from gapkit.pipeline.options import _check_choice as check_choice
-from gapkit.pipeline.options import _check_least as check_least
 from gapkit.reuse.catalogue import similarities
 
 RESETS = ("permute", "init")
@@ -29,7 +28,6 @@ class ProbeOptions(RunOptions):
         seeds: of the random-weight copies, at least 3.
         resets: of each layer, at least 5; their seeds follow from ``seed``.
         reset: "permute" (entries of pretrained matrices) or "init" (the module's own initialisers).
-        folds: of the probes' cross-fitting.
         bootstrap: resamples of the intervals.
         matrices: names of similarities whose layer by layer matrix is computed; "all".
         on_target: whether representations of the target are measured too.
@@ -38,7 +36,7 @@ class ProbeOptions(RunOptions):
 
     splits: ClassVar[tuple[str, ...]] = ("auto", *SPLITS)
 
-    split: Literal["auto", "train", "test", "all"] = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
+    split: str = "auto"
     max_samples: int | None = 1000
     layers: tuple[str, ...] = ("all",)
     pooling: Literal["mean", "cls", "tokens"] = "mean"
@@ -46,7 +44,6 @@ class ProbeOptions(RunOptions):
     seeds: tuple[int, ...] = (0, 1, 2)
     resets: int = 5
     reset: Literal["permute", "init"] = "permute"
-    folds: int = 5
     bootstrap: int = 1000
     matrices: tuple[str, ...] = ("cka",)
     on_target: bool = False
@@ -59,7 +56,8 @@ class ProbeOptions(RunOptions):
             OptionError: an option is out of range.
         """
         super().__post_init__()
-        least = {"most_classes": 2, "resets": LEAST_RESETS, "folds": 2, "bootstrap": 100}
+        object.__setattr__(self, "matrices", as_names(self.matrices, option="matrices"))
+        least = {"most_classes": 2, "resets": LEAST_RESETS, "bootstrap": 100}
         for name, bound in least.items():
             check_least(name, getattr(self, name), bound)
         check_choice("reset", self.reset, RESETS)
@@ -79,10 +77,6 @@ class ProbeOptions(RunOptions):
     def matrix_names(self) -> tuple[str, ...]:
         """The similarities whose matrices are asked for."""
         return similarity_names() if "all" in self.matrices else self.matrices
-
-    def numbers(self) -> dict[str, Any]:
-        """The options that change a number, for the provenance."""
-        return {key: value for key, value in super().numbers().items() if key not in ("scores", "permutations")}
 
 
 def similarity_names() -> tuple[str, ...]:

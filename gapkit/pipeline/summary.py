@@ -22,15 +22,23 @@ if TYPE_CHECKING:
 LabelMaps = dict[str, list[dict[str, Any]]]
 
 
-def summarise_source(source: Source, activations: Activations) -> SourceSummary:
-    """The source as it was used."""
+def summarise_source(source: Source, activations: Activations, name: str = "") -> SourceSummary:
+    """The source as it was used.
+
+    Args:
+        source: it.
+        activations: of the target.
+        name: what the user calls it, where that is not its own name; the description has both.
+    """
+    called = name or source.name
+    model = "" if called == source.name else f"{source.name}, "
     shape = "x".join(str(size) for size in source.input.shape)
     classes = len(activations.source_classes)
     return SourceSummary(
-        name=source.name,
+        name=called,
         n_classes=classes,
         head=activations.head,
-        description=f"{source.name}: {source.input.kind} {shape}, {classes} classes, head: {activations.head}",
+        description=f"{called}: {model}{source.input.kind} {shape}, {classes} classes, head: {activations.head}",
         device=str(source.device),
         precision=source.precision,
     )
@@ -63,8 +71,13 @@ def describe_target(target: Target, embedder: str, reason: str, split: str) -> T
 def conditions(options: RunOptions, target: Target, surrogate: Target | None, **more: Any) -> dict[str, Any]:
     """What changes numbers beside samples and weights: options, groups, the surrogate with its name, and ``more``."""
     groups = None if target.groups is None else digest(target.groups)[:16]
-    beside = None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}"
+    beside = None if surrogate is None else f"{surrogate.name} {_hash(surrogate)}"
     return options.numbers() | more | {"groups": groups, "surrogate": beside}
+
+
+def _hash(surrogate: Target) -> str:
+    """Of all that changes numbers."""
+    return digest(surrogate.x, surrogate.y, *([] if surrogate.groups is None else [surrogate.groups]))[:16]
 
 
 def provenance(target: Target, told: dict[str, Any], weights_hash: str, *, seconds: float = 0.0) -> Provenance:

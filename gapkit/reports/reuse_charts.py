@@ -76,8 +76,8 @@ REUSE_CHARTS = (
         title="Retention",
         caption=(
             "Above: how well a cross-fitted linear probe tells the surrogate's classes, in the pretrained model, in "
-            "the tuned one, and in random-weight copies, their mean. Below: the share of the way from random to pretrained "
-            "that the tuned layer still goes; 1 all of it, 0 no more than random weights."
+            "the tuned one, and in random-weight copies, their mean. Below: the share of the way from random to "
+            "pretrained that the tuned layer still goes; 1 all of it, 0 no more than random weights."
         ),
         draw=plot_retention,
         needs="a probe that is defined",

@@ -94,12 +94,13 @@ class C2st:
     )
 
     def between(self, pair: PairInputs) -> float:
-        """The area; groups of the target are never split.
+        """The area; groups are never split.
 
         Raises:
             UndefinedError: fewer samples, or groups, of a side than folds.
         """
-        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, x_groups=pair.target_groups)
+        groups = {"x_groups": pair.target_groups, "y_groups": pair.surrogate_groups}
+        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, **groups)
 
 
 def roc_area(negative: PerSample, positive: Floats) -> float:

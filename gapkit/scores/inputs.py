@@ -94,6 +94,7 @@ class PairInputs:
         target_labels: (n,) int64 class codes, or None.
         surrogate_labels: (m,) int64 class codes, or None.
         target_groups: (n,) codes of target samples that belong together, or None.
+        surrogate_groups: (m,) likewise; a code that is on both sides stands for two groups.
         seed: of subsamples, directions and folds.
     """
 
@@ -102,6 +103,7 @@ class PairInputs:
     target_labels: Array | None = None
     surrogate_labels: Array | None = None
     target_groups: Array | None = None
+    surrogate_groups: Array | None = None
     seed: int = 0
 
 

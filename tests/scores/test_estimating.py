@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -191,6 +191,50 @@ def test_distances_are_above_their_floor_where_sets_differ_and_near_it_where_not
     assert far.halves > 1.5 * max(far.floor, 1e-3) or name == "c2st_auc"
     assert abs(near.halves - near.floor) < 0.35 * (far.halves - far.floor) + 0.2 * abs(near.floor)
     assert far.floor_size in (44, 45)
+
+
+@dataclass
+class Recorder:
+    """A distance that keeps what it is asked about: features are the samples' own positions."""
+
+    asked: list[PairInputs] = field(default_factory=list)
+    traits = Mean.traits
+
+    def between(self, pair: PairInputs) -> float:
+        self.asked.append(pair)
+        return float(len(self.asked))
+
+
+def test_groups_of_either_side_stay_whole_in_the_blocks_of_a_distance():
+    sides = {"target": np.arange(72) // 6, "surrogate": generator(3).permutation(np.arange(90) // 9)}
+    positions = np.arange(90.0)[:, None]
+    recorder = Recorder()
+    grouped = PairInputs(
+        target=positions[:72],
+        surrogate=positions,
+        target_groups=sides["target"],
+        surrogate_groups=sides["surrogate"],
+    )
+    row = estimate_distance(recorder, grouped, EstimateOptions(permutations=0))
+    assert row.interval is not None
+    left_out: dict[str, list[int]] = {"target": [], "surrogate": []}
+    for pair in recorder.asked[1:11]:  # the first is the value, then one for each of ten blocks
+        for side, groups in sides.items():
+            kept_rows = getattr(pair, side)[:, 0].astype(int)
+            assert np.array_equal(getattr(pair, f"{side}_groups"), groups[kept_rows])
+            missing = sorted(set(range(len(groups))) - set(kept_rows.tolist()))
+            assert not set(groups[missing]) & set(groups[kept_rows])
+            left_out[side] += missing
+    for side, groups in sides.items():
+        assert sorted(left_out[side]) == list(range(len(groups)))
+
+
+def test_a_surrogate_of_few_groups_leaves_the_interval_undefined():
+    rows = np.arange(30.0)[:, None]
+    few = PairInputs(target=rows, surrogate=rows + 1, surrogate_groups=np.arange(30) // 10)
+    row = estimate_distance(DISTANCES["energy_distance"], few, EstimateOptions())
+    assert (row.status, row.interval) == ("ok", None)
+    assert row.reason == "no interval: fewer groups than a jackknife takes"
 
 
 @pytest.mark.parametrize(("aligned", "least"), [(True, True), (False, False)])

@@ -272,7 +272,7 @@ def test_what_cannot_be_scored_is_said(function):
         function(features, np.arange(120))
     with pytest.raises(UndefinedError, match="fewer than two of 3 classes have 5 groups"):
         function(features, labels, groups=np.arange(120) % 4)
-    with pytest.raises(OptionError, match="folds is 1"):
+    with pytest.raises(OptionError, match="folds 1;"):
         function(features, labels, n_folds=1)
     with pytest.raises(DataError, match="groups has shape"):
         function(features, labels, groups=np.arange(3))
