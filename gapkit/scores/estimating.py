@@ -13,7 +13,7 @@ from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
 from gapkit.scores.permuting import Statistic, permuted_nulls
-from gapkit.scores.probes import hit_interval
+from gapkit.scores.probes import ShareOfHits, hit_interval
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import Jackknife, deal, kept
 from gapkit.statistics.probes import Probe
@@ -22,15 +22,6 @@ from gapkit.types import Traits
 SUBSAMPLE_STREAM = 52
 BLOCKS = 20
 """The t quantile of 19 degrees of freedom is 7 % above the normal one."""
-
-
-@runtime_checkable
-class Probing(Protocol):
-    """A score that is the share of hits among held-out samples: one fit gives its interval and its replicates."""
-
-    def probe(self, inputs: ScoreInputs) -> Probe:
-        """The hits."""
-        ...
 
 
 @runtime_checkable
@@ -181,7 +172,7 @@ def _begin(score: Score, inputs: ScoreInputs) -> Begun | str:
         return "the source has no head"
     try:
         compute = score.on(inputs)
-        probe = score.probe(inputs) if isinstance(score, Probing) else None
+        probe = compute.probe(inputs.labels) if isinstance(compute, ShareOfHits) else None
         value = compute(inputs.labels) if probe is None else probe.accuracy
     except UndefinedError as error:
         return str(error)

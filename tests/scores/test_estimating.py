@@ -15,7 +15,9 @@ from gapkit.scores import catalogue
 from gapkit.scores.distance_estimates import estimate_distance
 from gapkit.scores.estimating import EstimateOptions, estimate_score, undefined_score
 from gapkit.scores.inputs import PairInputs, ScoreInputs
+from gapkit.statistics import neighbours
 from gapkit.statistics.jackknife import deal, kept
+from gapkit.statistics.neighbours import nearest
 from gapkit.types import Traits
 
 SCORES = {score.traits.name: score for score in catalogue.scores()}
@@ -147,6 +149,18 @@ def test_a_probe_is_fitted_once_for_value_interval_and_replicates(name: str):
     binomial = np.sqrt(probe.accuracy * (1 - probe.accuracy) / 120)
     assert 0.6 * binomial < found.jackknife.standard_error < 1.5 * binomial
     assert found.row.null.p == 0.05
+
+
+def test_neighbours_are_found_once_for_value_interval_and_permutations(monkeypatch: pytest.MonkeyPatch):
+    calls = []
+
+    def counted(*arguments: object) -> Array:
+        calls.append(arguments)
+        return nearest(*arguments)
+
+    monkeypatch.setattr(neighbours, "nearest", counted)
+    estimate_score(SCORES["knn_accuracy"], make(2, 120), EstimateOptions(permutations=19))
+    assert len(calls) == 1
 
 
 def test_groups_stay_whole_in_blocks_and_permutations():
