@@ -42,6 +42,15 @@ class OwnNull(Protocol):
         ...
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """A score that may be on a boundary: leaving samples out shows one side of how it varies only."""
+
+    def boundary(self, inputs: ScoreInputs) -> str:
+        """Which boundary the score is on; empty where it is on none."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class EstimateOptions:
     """How scores are estimated.
@@ -195,7 +204,9 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, blocks: int) -> dic
     for one in begun:
         if one.probe is not None:
             found[one.score.traits.name] = (None if dealt is None else _shares(one.probe, dealt), "")
-    others = [one.score for one in begun if one.probe is None]
+        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs)):
+            found[one.score.traits.name] = (None, f"no interval: {boundary}")
+    others = [one.score for one in begun if one.score.traits.name not in found]
     if dealt is None:
         what = "samples" if inputs.groups is None else "groups"
         return found | {

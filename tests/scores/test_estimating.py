@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf
 
 from gapkit.arrays import Array, generator, log_softmax
 from gapkit.errors import UndefinedError
@@ -124,6 +125,22 @@ def test_what_is_undefined_says_why():
     headless = ScoreInputs(features=inputs.features, labels=inputs.labels)
     assert "no head" in estimate_score(SCORES["leep"], headless, EstimateOptions()).row.reason
     assert undefined_score(Mean.traits, 7, "why").row.reason == "why"
+
+
+def test_a_shrinkage_at_the_end_of_its_range_leaves_no_interval():
+    """Signal is weak, so that the shrinkage is 1 in many worlds: there the score is 0 whatever the samples are."""
+    score, rows = SCORES["shrunk_h_score"], []
+    for seed in range(200):
+        inputs = make(3000 + seed, 40, signal=0.4)
+        rows.append(estimate_score(score, inputs, EstimateOptions(permutations=0)).row)
+        assert (rows[-1].interval is None) == (ledoit_wolf(inputs.features)[1] == 1)
+    expected, given = np.mean([row.value for row in rows]), [row for row in rows if row.interval is not None]
+    assert {row.reason for row in rows} == {"", "no interval: the shrinkage is 1, the end of its range"}
+    assert 50 < len(given) < 150
+    assert np.mean([row.interval[0] <= expected <= row.interval[1] for row in given]) > 0.95 - 3 * 0.022
+    alone = ScoreInputs(features=inputs.features[:, :1], labels=inputs.labels)
+    assert alone.spectrum.shrinkage == 0
+    assert estimate_score(score, alone, EstimateOptions(permutations=0)).row.interval is not None
 
 
 def test_a_score_that_needs_every_sample_has_no_interval_but_a_value():
