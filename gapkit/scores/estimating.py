@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Labels
+from gapkit.arrays import Array, Floats, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
@@ -48,6 +48,15 @@ class Bounded(Protocol):
 
     def boundary(self, inputs: ScoreInputs) -> str:
         """Which boundary the score is on; empty where it is on none."""
+        ...
+
+
+@runtime_checkable
+class HoldsFit(Protocol):
+    """A score, as a function of labels, whose fit has many optima: without some samples it keeps to the one found."""
+
+    def among(self, index: Indices) -> Callable[[Array], float]:
+        """The score of the samples at ``index``, by the fit to all."""
         ...
 
 
@@ -206,30 +215,32 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, blocks: int) -> dic
             found[one.score.traits.name] = (None if dealt is None else _shares(one.probe, dealt), "")
         elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs)):
             found[one.score.traits.name] = (None, f"no interval: {boundary}")
-    others = [one.score for one in begun if one.score.traits.name not in found]
+    others = [one for one in begun if one.score.traits.name not in found]
     if dealt is None:
         what = "samples" if inputs.groups is None else "groups"
         return found | {
-            score.traits.name: (None, f"no interval: fewer {what} than a jackknife takes") for score in others
+            one.score.traits.name: (None, f"no interval: fewer {what} than a jackknife takes") for one in others
         }
     return found | _leave_out(others, inputs, dealt)
 
 
-def _leave_out(scores: Sequence[Score], inputs: ScoreInputs, dealt: Labels) -> dict[str, tuple[Floats | None, str]]:
+def _leave_out(begun: Sequence[Begun], inputs: ScoreInputs, dealt: Labels) -> dict[str, tuple[Floats | None, str]]:
     """Scores that are computed anew: block by block, so that one part of the samples is held at a time."""
-    values: dict[str, list[float]] = {score.traits.name: [] for score in scores}
+    values: dict[str, list[float]] = {one.score.traits.name: [] for one in begun}
     reasons: dict[str, str] = {}
     for block in range(int(dealt.max()) + 1):
-        going = [score for score in scores if score.traits.name not in reasons]
-        if not going:
-            break
-        part = inputs.take(kept(dealt, block))
-        for score in going:
+        index = kept(dealt, block)
+        part = inputs.take(index)
+        for one in begun:
+            name = one.score.traits.name
+            if name in reasons:
+                continue
             try:
-                values[score.traits.name].append(score.on(part)(part.labels))
+                compute = one.compute.among(index) if isinstance(one.compute, HoldsFit) else one.score.on(part)
+                values[name].append(compute(part.labels))
             except UndefinedError as error:
                 left = int((dealt == block).sum())
-                reasons[score.traits.name] = f"no interval: without {left} of the samples, {error.got}"
+                reasons[name] = f"no interval: without {left} of the samples, {error.got}"
     return {name: (None, reasons[name]) if name in reasons else (np.array(own), "") for name, own in values.items()}
 
 

@@ -127,6 +127,18 @@ def test_what_is_undefined_says_why():
     assert undefined_score(Mean.traits, 7, "why").row.reason == "why"
 
 
+def test_replicates_of_n_leep_keep_to_the_clusters_of_all_samples():
+    """Mixtures that are fitted anew have other optima, which makes the standard error 2.3 times the deviation."""
+    rows = []
+    for seed in range(200):
+        found = estimate_score(SCORES["n_leep"], make(4000 + seed), EstimateOptions(permutations=0))
+        rows.append((found.row.value, found.jackknife.standard_error, *found.row.interval))
+    value, error, low, high = np.array(rows).T
+    assert 0.8 < np.sqrt(np.square(error).mean()) / value.std(ddof=1) < 1.25
+    # 200 draws of 0.95 have a standard error of 0.0154.
+    assert abs(np.mean((low <= value.mean()) & (value.mean() <= high)) - 0.95) < 3 * 0.0154
+
+
 def test_a_shrinkage_at_the_end_of_its_range_leaves_no_interval():
     """Signal is weak, so that the shrinkage is 1 in many worlds: there the score is 0 whatever the samples are."""
     score, rows = SCORES["shrunk_h_score"], []
