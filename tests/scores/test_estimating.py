@@ -105,17 +105,6 @@ def test_p_is_least_where_much_is_known(name: str):
     assert low <= null.mean <= high
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CHEAP)
-def test_intervals_hold_the_expected_score_as_often_as_they_say(name: str):
-    """The expectation is over worlds of the same size: what depends on n (transrate, h_score) does so in it too."""
-    worlds, score = 400, SCORES[name]
-    rows = [estimate_score(score, make(1000 + seed), EstimateOptions(permutations=0)).row for seed in range(worlds)]
-    expected = np.mean([row.value for row in rows])
-    hits = np.mean([row.interval[0] <= expected <= row.interval[1] for row in rows])
-    assert 0.92 <= hits <= 0.995
-
-
 def test_what_is_undefined_says_why():
     inputs = make(1, 40)
     one = ScoreInputs(features=inputs.features, labels=np.zeros(40, dtype=np.int64))
@@ -156,9 +145,10 @@ def test_a_shrinkage_at_the_end_of_its_range_leaves_no_interval():
 
 
 def test_a_score_that_needs_every_sample_has_no_interval_but_a_value():
-    inputs = make(1, 40)
-    labels = np.array([0] * 39 + [1], dtype=np.int64)
-    row = estimate_score(SCORES["h_score"], ScoreInputs(features=inputs.features, labels=labels), EstimateOptions()).row
+    features = np.ones((40, 3))
+    features[7] = 2.0  # without it, all are alike
+    inputs = ScoreInputs(features=features, labels=np.arange(40, dtype=np.int64) % 2)
+    row = estimate_score(SCORES["lfc"], inputs, EstimateOptions()).row
     assert row.status == "ok"
     assert row.value is not None
     assert row.interval is None
