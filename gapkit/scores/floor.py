@@ -115,6 +115,7 @@ def noise_floor(
                     surrogate_labels=b.labels,
                     target_groups=a.groups,
                     seed=pair.seed + split,
+                    unit=pair.unit,
                 )
             )
     target, surrogate, between = found.mean(axis=0).tolist()

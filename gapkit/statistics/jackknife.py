@@ -19,6 +19,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices, Labels, generator
 from gapkit.errors import UndefinedError
+from gapkit.statistics.scaling import power_of_two
 
 BLOCK_STREAM, DRAW_STREAM = 50, 51
 Interval = tuple[float, float]
@@ -74,7 +75,8 @@ class Jackknife:
     @property
     def freedom(self) -> float:
         """Degrees of freedom: g - 1, of several layers Satterthwaite's (1946), each in proportion to its variance."""
-        variances = np.bincount(self._layers, np.square(self.deviations))
+        deviations = self.deviations
+        variances = np.bincount(self._layers, np.square(deviations / power_of_two(deviations)))
         if not variances.any():
             return float(len(self.replicates) - 1)
         return float(1 / (np.square(variances / variances.sum()) / (np.bincount(self._layers) - 1)).sum())
@@ -87,7 +89,9 @@ class Jackknife:
     @property
     def standard_error(self) -> float:
         """``sqrt((g - 1) / g sum_k (theta_(k) - mean)^2)``."""
-        return float(np.sqrt(np.square(self.deviations).sum()))
+        deviations = self.deviations
+        unit = power_of_two(deviations)
+        return unit * float(np.sqrt(np.square(deviations / unit).sum()))
 
     def interval(self, *, level: float = 0.95, within: tuple[float | None, float | None] = (None, None)) -> Interval:
         """``value +- t_freedom standard_error``, cut to the statistic's range."""
