@@ -61,7 +61,8 @@ def c2st_auc(
     if x_groups is not None or y_groups is not None:
         groups = _groups(x_groups, len(first), "x_groups"), _groups(y_groups, len(second), "y_groups")
         _check_groups(*groups, folds)
-    return _auc(first, second, groups, folds, seed)
+    pair = PairInputs(target=first, surrogate=second)
+    return _auc(pair.target, pair.surrogate, groups, folds, seed)
 
 
 @dataclass(frozen=True, kw_only=True)

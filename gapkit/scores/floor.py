@@ -119,6 +119,7 @@ def noise_floor(
                     target_groups=a.groups,
                     surrogate_groups=b.groups,
                     seed=pair.seed + split,
+                    unit=pair.unit,
                 )
             )
     target, surrogate, between = found.mean(axis=0).tolist()
