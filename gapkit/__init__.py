@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gapkit.pipeline.options import MeasureOptions, RankOptions
     from gapkit.pipeline.rank import rank
     from gapkit.results import GapResult, RankResult
+    from gapkit.reuse.in_loop import ReuseProbe, ReuseProbeOptions
+    from gapkit.reuse.snapshot import Reuse
     from gapkit.sources.cache import FeatureCache
     from gapkit.sources.capture import CaptureOptions, extract
     from gapkit.sources.load import load_source
@@ -43,6 +45,9 @@ _HOME = {
     "RankOptions": "pipeline.options",
     "RankResult": "results",
     "ReadOptions": "data.load",
+    "Reuse": "reuse.snapshot",
+    "ReuseProbe": "reuse.in_loop",
+    "ReuseProbeOptions": "reuse.in_loop",
     "Source": "sources.source",
     "SourceError": "errors",
     "StorageError": "errors",
@@ -71,6 +76,9 @@ __all__ = [
     "RankOptions",
     "RankResult",
     "ReadOptions",
+    "Reuse",
+    "ReuseProbe",
+    "ReuseProbeOptions",
     "Source",
     "SourceError",
     "StorageError",

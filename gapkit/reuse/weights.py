@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,28 @@ def weight_changes(before: nn.Module, after: nn.Module, layers: Iterable[str]) -
     return tuple(_layer_change(before, after, layer) for layer in layers)
 
 
+def weight_drift(before: Mapping[str, Tensor], after: Mapping[str, Tensor], layer: str) -> Estimate:
+    """The drift of ``weight_changes`` alone, without the singular values of dW.
+
+    Args:
+        before: the pretrained parameters of a layer, by names relative to it, a shared one under each of its names.
+        after: the tuned ones.
+        layer: its name, for messages.
+
+    Returns:
+        Undefined, with the reason, where tensors do not pair up or cannot be compared.
+
+    Example:
+        >>> weight_drift({"weight": torch.ones(2, 2)}, {"weight": torch.full((2, 2), 1.5)}, "0").value
+        0.5
+    """
+    try:
+        tensors, n = _tensor_changes(dict(before), dict(after), layer, ranks=False)
+    except UndefinedError as error:
+        return Estimate(value=None, interval=None, n=0, status="undefined", reason=str(error))
+    return _drift(tensors, n)
+
+
 def _layer_change(before: nn.Module, after: nn.Module, layer: str) -> LayerChange:
     """One layer, undefined where it does not pair up."""
     names = [layer_names(module) for module in (before, after)]
@@ -110,7 +132,7 @@ def _layer_change(before: nn.Module, after: nn.Module, layer: str) -> LayerChang
 
 
 def _tensor_changes(
-    before: dict[str, Tensor], after: dict[str, Tensor], layer: str
+    before: dict[str, Tensor], after: dict[str, Tensor], layer: str, *, ranks: bool = True
 ) -> tuple[tuple[TensorChange, ...], int]:
     """Each pair of parameters once, and how many weights that is.
 
@@ -126,7 +148,8 @@ def _tensor_changes(
         pair = (id(old), id(after[name]))
         if pair not in seen:
             seen.add(pair)
-            found.append(_tensor_change(name, _values(old, name, layer), _values(after[name], name, layer)))
+            values = _values(old, name, layer), _values(after[name], name, layer)
+            found.append(_tensor_change(name, *values, ranked=ranks))
     return tuple(found), sum(int(np.prod(change.shape)) for change in found)
 
 
@@ -152,12 +175,12 @@ def _values(tensor: Tensor, name: str, layer: str) -> Floats:
     return values
 
 
-def _tensor_change(name: str, before: Floats, after: Floats) -> TensorChange:
-    """Norms and effective rank of one parameter."""
+def _tensor_change(name: str, before: Floats, after: Floats, *, ranked: bool) -> TensorChange:
+    """Norms of one parameter, and its effective rank where that is asked for."""
     change = after - before
     size = _norm(change)
-    rank, reason = None, "it has fewer than two axes"
-    if change.ndim >= 2:
+    rank, reason = None, "it has fewer than two axes" if ranked else "not asked for"
+    if change.ndim >= 2 and ranked:
         rank, reason = (_rank(change), "") if size > 0 else (None, "dW is zero")
     return TensorChange(
         name=name, shape=before.shape, norm=_norm(before), change=size, effective_rank=rank, reason=reason
