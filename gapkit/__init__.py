@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from gapkit.pipeline.inspect import inspect
     from gapkit.pipeline.measure import measure
     from gapkit.pipeline.options import MeasureOptions, RankOptions
+    from gapkit.pipeline.probe import ProbeTarget, probe
+    from gapkit.pipeline.probe_options import ProbeOptions
     from gapkit.pipeline.rank import rank
-    from gapkit.results import GapResult, RankResult
+    from gapkit.results import GapResult, RankResult, ReuseResult
     from gapkit.reuse.in_loop import ReuseProbe, ReuseProbeOptions
     from gapkit.reuse.snapshot import Reuse
     from gapkit.sources.cache import FeatureCache
@@ -42,12 +44,15 @@ _HOME = {
     "MeasureOptions": "pipeline.options",
     "Misalignment": "estimates",
     "OptionError": "errors",
+    "ProbeOptions": "pipeline.probe_options",
+    "ProbeTarget": "pipeline.probe",
     "RankOptions": "pipeline.options",
     "RankResult": "results",
     "ReadOptions": "data.load",
     "Reuse": "reuse.snapshot",
     "ReuseProbe": "reuse.in_loop",
     "ReuseProbeOptions": "reuse.in_loop",
+    "ReuseResult": "results",
     "Source": "sources.source",
     "SourceError": "errors",
     "StorageError": "errors",
@@ -58,6 +63,7 @@ _HOME = {
     "load_source": "sources.load",
     "load_target": "data.load",
     "measure": "pipeline.measure",
+    "probe": "pipeline.probe",
     "rank": "pipeline.rank",
 }
 
@@ -73,12 +79,15 @@ __all__ = [
     "MeasureOptions",
     "Misalignment",
     "OptionError",
+    "ProbeOptions",
+    "ProbeTarget",
     "RankOptions",
     "RankResult",
     "ReadOptions",
     "Reuse",
     "ReuseProbe",
     "ReuseProbeOptions",
+    "ReuseResult",
     "Source",
     "SourceError",
     "StorageError",
@@ -89,6 +98,7 @@ __all__ = [
     "load_source",
     "load_target",
     "measure",
+    "probe",
     "rank",
 ]
 

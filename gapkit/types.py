@@ -201,7 +201,7 @@ class Target:
             values=None if self.values is None else self.values[index],
         )
 
-    def part(self, split: Literal["train", "test", "all"]) -> Target:
+    def part(self, split: str) -> Target:
         """The samples of one split; a target without a split has only "all", which "train" means too.
 
         Raises:

@@ -10,6 +10,7 @@ from gapkit.cli import INTERRUPTED
 from gapkit.cli.cache import cache
 from gapkit.cli.inspect import inspect
 from gapkit.cli.measure import measure
+from gapkit.cli.probe import probe
 from gapkit.cli.rank import rank
 from gapkit.cli.sources import sources
 from gapkit.errors import GapkitError
@@ -23,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (measure, rank, inspect, sources, cache):
+for command in (measure, probe, rank, inspect, sources, cache):
     app.command()(command)
 
 

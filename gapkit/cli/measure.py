@@ -71,4 +71,4 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
 
     own = {name: given[name] for name in ("target_conditional", "bootstrap")}
     discrepancies = common.discrepancies(given["discrepancy"])
-    return MeasureOptions(**common.run_options(given), **own, discrepancies=discrepancies)
+    return MeasureOptions(**common.scored_options(given), **own, discrepancies=discrepancies)

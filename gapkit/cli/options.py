@@ -56,13 +56,17 @@ def read_options(given: dict[str, Any]) -> ReadOptions:
 
 def run_options(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of ``RunOptions``, from the options of a command."""
-    same = ("split", "embedder", "permutations", "folds", "seed", "batch_size")
+    same = ("split", "embedder", "folds", "seed", "batch_size")
     return {name: given[name] for name in same} | {
         "max_samples": count_or_all(given["max_samples"], option="--max-samples"),
         "layers": names(given["layers"]),
-        "scores": names(given["scores"]),
         "keep_features": given["cache"],
     }
+
+
+def scored_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``ScoredOptions``, from the options of a command."""
+    return run_options(given) | {"scores": names(given["scores"]), "permutations": given["permutations"]}
 
 
 def count_or_all(text: str, *, option: str) -> int | None:
@@ -83,6 +87,18 @@ def count_or_all(text: str, *, option: str) -> int | None:
 def names(text: str | None) -> tuple[str, ...]:
     """The names in a comma-separated list; none where there is no list."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def numbers(text: str, *, option: str) -> tuple[int, ...]:
+    """The whole numbers in a comma-separated list.
+
+    Raises:
+        OptionError: something in it is none.
+    """
+    given = names(text)
+    if all(one.isascii() and one.isdigit() for one in given):
+        return tuple(int(one) for one in given)
+    raise OptionError(f"{option} {text}", expected="whole numbers with commas between", remedy=f"use {option} 0,1,2")
 
 
 def discrepancies(text: str) -> tuple[str, ...]:

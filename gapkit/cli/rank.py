@@ -67,4 +67,4 @@ def _options(given: dict[str, Any]) -> RankOptions:
     """What is computed and how, from the command's options."""
     from gapkit.pipeline.options import RankOptions
 
-    return RankOptions(**common.run_options(given))
+    return RankOptions(**common.scored_options(given))

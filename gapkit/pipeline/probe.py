@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from gapkit.reuse.tuned import Tuned
     from gapkit.sources.source import Source
 
     Model: TypeAlias = Source | nn.Module | str
@@ -83,7 +84,7 @@ class OnTarget:
 
 def probe(
     before: Source,
-    after: Model,
+    after: Model | Tuned,
     *,
     surrogate: Target | None = None,
     target: Target | ProbeTarget | None = None,
@@ -112,11 +113,11 @@ def probe(
     Raises:
         GapkitError: models, samples and options do not go together; the message says why.
     """
-    from gapkit.reuse.tuned import as_tuned
+    from gapkit.reuse.tuned import Tuned, as_tuned
 
     options, started = options or ProbeOptions(), time.monotonic()
     surrogate = _known(surrogate or before.surrogate, before)
-    tuned = as_tuned(before, after)
+    tuned = after if isinstance(after, Tuned) else as_tuned(before, after)
     used, notes = choose_samples(surrogate, options)
     models = _models(before, tuned.source, options)
     seen = represent(models, used, options, progress=progress)
@@ -140,14 +141,14 @@ def probe(
         projection=project(seen, options),
         provenance=provenance(
             used,
-            told(before, target, surrogate, options),
+            probe_conditions(before, target, surrogate, options),
             digest(before.weights_hash, tuned.source.weights_hash),
             seconds=time.monotonic() - started,
         ),
     )
 
 
-def told(
+def probe_conditions(
     source: Source, target: Target | ProbeTarget | None, surrogate: Target, options: ProbeOptions
 ) -> dict[str, Any]:
     """What changes numbers beside the surrogate's samples and the weights."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gapkit.data.load import ReadOptions, load_target
+from gapkit.errors import OptionError
 
 if TYPE_CHECKING:
     from gapkit.sources.source import Source
@@ -89,3 +90,58 @@ class RankRequest:
         from gapkit.sources.load import load_source
 
         return load_source(name, device=self.device, precision=self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRequest:
+    """Names of a source, a tuned model and samples, with what is needed to load them.
+
+    Attributes:
+        before: the pretrained source, such as "vit" or "timm:resnet50".
+        after: the tuned model: a checkpoint or a folder.
+        target: a path or "sample:NAME" of what it was tuned on, or None.
+        reading: how the target is read.
+        surrogate: a path or "sample:NAME"; by default the source's own.
+        control: a checkpoint of the same architecture trained on the target from scratch.
+        control_start: what the control began with.
+        arch: architecture of a ``file:`` source.
+        device: where the models run.
+        precision: of their forward passes.
+    """
+
+    before: str
+    after: str | None = None
+    target: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    surrogate: str | None = None
+    control: str | None = None
+    control_start: str | None = None
+    arch: str | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        """Check that nothing is asked that needs a target without one.
+
+        Raises:
+            OptionError: a control without a target, or its start without it.
+        """
+        for name, needed in (("control", "target"), ("control_start", "control")):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                option, other = (f"--{key.replace('_', '-')}" for key in (name, needed))
+                raise OptionError(f"{option} without {other}", expected=f"{other} too", remedy=f"give {other}")
+
+    def load(self) -> tuple[Source, Target | None]:
+        """The target first, since its mistakes show without loading a model; then the source with its surrogate.
+
+        Raises:
+            GapkitError: one of them cannot be loaded.
+        """
+        target = None if self.target is None else load_target(self.target, self.reading)
+        surrogate = None if self.surrogate is None else load_target(self.surrogate)
+        from gapkit.sources.load import load_source
+
+        source = load_source(
+            self.before, arch=self.arch, surrogate=surrogate, device=self.device, precision=self.precision
+        )
+        return source, target

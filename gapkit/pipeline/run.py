@@ -99,7 +99,7 @@ def measure_run(
     if found is not None:
         used, _ = select(target, options)
         told = conditions(options, used, source.surrogate, precision=source.precision)
-        _check_same(found.provenance, provenance(used, told, source.weights_hash), folder.path)
+        check_same(found.provenance, provenance(used, told, source.weights_hash), folder.path)
         return found
     result = measure(source, target, options=options, progress=progress)
     result.save(folder.path)
@@ -122,14 +122,14 @@ def rank_run(
         precisions = [request.precision] * len(request.sources)
         told = conditions(options, used, surrogate, sources=list(request.sources), precision=precisions)
         # The sources are not loaded for their hashes: that of the run is taken for granted.
-        _check_same(found.provenance, provenance(used, told, found.provenance.weights_hash), folder.path)
+        check_same(found.provenance, provenance(used, told, found.provenance.weights_hash), folder.path)
         return found
     result = rank(request.sources, target, surrogate=surrogate, options=options, load=request.open, progress=progress)
     result.save(folder.path)
     return result
 
 
-def _check_same(found: Provenance, asked: Provenance, path: Path) -> None:
+def check_same(found: Provenance, asked: Provenance, path: Path) -> None:
     """Refuse to take another run for the one that is asked for.
 
     Raises:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from gapkit.arrays import Labels
 from gapkit.estimates import DistanceRow, ScoreRow
-from gapkit.pipeline.options import RunOptions
+from gapkit.pipeline.options import ScoredOptions
 from gapkit.scores.catalogue import chosen_measures
 from gapkit.scores.distance_estimates import estimate_distance, undefined_distance
 from gapkit.scores.estimating import Estimated, EstimateOptions, estimate_scores, undefined_score
@@ -64,7 +64,7 @@ class ScoreRequest:
         return EstimateOptions(permutations=self.permutations)
 
 
-def score_request(options: RunOptions, names: tuple[str, ...], layer: str = FEATURES) -> ScoreRequest:
+def score_request(options: ScoredOptions, names: tuple[str, ...], layer: str = FEATURES) -> ScoreRequest:
     """The measures of these names, as the options have them."""
     return ScoreRequest(
         names=names, layer=layer, permutations=options.permutations, folds=options.folds, seed=options.seed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from gapkit.estimates import Estimate
 from gapkit.reports.scores import ends, number
@@ -187,6 +188,21 @@ def _read_causal(result: ReuseResult) -> str:
         f"On {result.target.name}, pretrained layers under the tuned embedder and head bring {found.value:z.2f} "
         f"({low:z.2f} - {high:z.2f}) of what the tuned layers bring over scrambled ones."
     )
+
+
+def layers_table(name: str, layers: Sequence[Mapping[str, Any]]) -> str:
+    """The layers of a source, with a mark at its blocks.
+
+    Args:
+        name: of the source.
+        layers: as ``gapkit.sources.blocks.list_layers`` gives them.
+    """
+    rows = [["layer", "class", "weights", "in all"]]
+    rows += [
+        [layer["name"], layer["class"], f"{layer['weights']:,}", "yes" if layer["block"] else ""] for layer in layers
+    ]
+    forms = "Names and globs: blocks.* (one part of a name), blocks.** (anything); all stands for those marked."
+    return f"layers of {name}\n\n{columns(rows)}\n\n{forms}"
 
 
 def reuse_tables(result: ReuseResult) -> list[Table]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
+
+from gapkit.sources.source import Source
 
 CONTAINERS = (nn.ModuleList, nn.Sequential)
 
@@ -27,6 +31,20 @@ def block_names(module: nn.Module) -> tuple[str, ...]:
         if not inside and isinstance(part, CONTAINERS) and _is_row(part):
             found += [f"{name}.{child}" if name else child for child, _ in part.named_children()]
     return tuple(found) or tuple(name for name, _ in module.named_children())
+
+
+def list_layers(source: Source) -> list[dict[str, Any]]:
+    """Name, class, number of weights, and whether "all" means it, of every layer that can be captured."""
+    blocks = block_names(source.module)
+    return [
+        {
+            "name": name,
+            "class": type(source.module.get_submodule(name)).__name__,
+            "weights": sum(parameter.numel() for parameter in source.module.get_submodule(name).parameters()),
+            "block": name in blocks,
+        }
+        for name in source.layers()
+    ]
 
 
 def _is_row(container: nn.Module) -> bool:

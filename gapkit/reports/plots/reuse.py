@@ -120,7 +120,7 @@ def _draw_curves(axes: Axes, names: Sequence[str], curves: Mapping[str, Mapping[
         shown = [(place, one) for place, one in known if one.value is not None]
         offset = (position - (len(curves) - 1) / 2) * 0.14
         places = [place + offset for place, _ in shown]
-        values = [one.value for _, one in shown]
+        values = np.array([one.value for _, one in shown], dtype=np.float64)
         for place, (_, one) in zip(places, shown, strict=True):
             if one.interval is not None:
                 axes.plot([place, place], one.interval, color=INK, linewidth=1.2, solid_capstyle="butt")
