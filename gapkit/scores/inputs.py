@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import ClassVar, Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+from gapkit.options import check_least
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
 from gapkit.statistics.totals import Totals, measure_totals
@@ -32,6 +33,14 @@ class ScoreInputs:
     log_probabilities: LogProbabilities | None = None
     groups: Labels | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the seed, which not all of what is computed draws by.
+
+        Raises:
+            OptionError: a seed that is negative or no whole number.
+        """
+        check_least("seed", self.seed, 0)
 
     @cached_property
     def totals(self) -> Totals:
@@ -105,6 +114,14 @@ class PairInputs:
     target_groups: Array | None = None
     surrogate_groups: Array | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the seed, which not all of what is computed draws by.
+
+        Raises:
+            OptionError: a seed that is negative or no whole number.
+        """
+        check_least("seed", self.seed, 0)
 
 
 class Distance(Protocol):
