@@ -9,7 +9,9 @@ from typing import Literal
 import numpy as np
 
 from gapkit.arrays import Array
+from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError
+from gapkit.options import check_choice
 
 Task = Literal["classification", "regression", "multilabel"]
 TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
@@ -48,8 +50,11 @@ def encode_labels(
 
     Raises:
         DataError: labels that cannot be read so; the message says which and what to do.
+        OptionError: an unknown task.
     """
-    labels = _plain(np.asarray(labels), name)
+    if task is not None:
+        check_choice("task", task, TASKS)
+    labels = _plain(as_array(labels, name), name)
     if task is None:
         task = "multilabel" if labels.ndim == 2 and labels.shape[1] > 1 else "classification"
     if task == "regression":
@@ -63,18 +68,12 @@ def _plain(labels: Array, name: str) -> Array:
     """Bytes become strings; objects and complex numbers are refused; NaN and inf are counted."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "replace")
+    check_present(labels, name)
     if labels.dtype.kind not in "biufU":
         raise DataError(
             f"{name} has dtype {labels.dtype}",
             expected="integers, booleans, strings or floats",
             remedy="save the labels as one of these",
-        )
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        bad = np.flatnonzero(~np.isfinite(labels).reshape(len(labels), -1).all(axis=1))
-        raise DataError(
-            f"{name} has {len(bad)} labels that are NaN or infinite, the first at sample {bad[0]}",
-            expected="a finite label for every sample",
-            remedy="drop these samples or give them a class of their own",
         )
     return labels
 

@@ -29,7 +29,7 @@ def as_names(given: object, *, option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a value that is not among the choices.
 
     Raises:
@@ -37,7 +37,7 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise OptionError(
-            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(value, choices)
+            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(str(value), choices)
         )
 
 

@@ -18,6 +18,7 @@ from gapkit.arrays import (
     digest,
     log_softmax,
 )
+from gapkit.coercion import as_array, check_present
 from gapkit.errors import OptionError
 from gapkit.labels import Task, encode_labels
 
@@ -159,17 +160,15 @@ class Target:
         Raises:
             DataError: x or y cannot be used; the message says where and what to do.
         """
-        x = np.asarray(self.x)
+        x = as_array(self.x, f"{self.name}: x")
         check_samples(x, name=f"{self.name}: x")
-        encoded = encode_labels(
-            np.asarray(self.y), class_names=self.class_names, task=self.task, name=f"{self.name}: y"
-        )
+        encoded = encode_labels(self.y, class_names=self.class_names, task=self.task, name=f"{self.name}: y")
         lengths = {"y": len(encoded.values)}
-        if self.groups is not None:
-            lengths[self.group_key or "groups"] = len(self.groups)
+        groups = None if self.groups is None else self._group_codes(self.groups)
+        if groups is not None:
+            lengths[self.group_key or "groups"] = len(groups)
         lengths |= {key: len(given) for key in ("split", "values") if (given := getattr(self, key)) is not None}
         check_lengths(len(x), lengths, name=self.name)
-        groups = None if self.groups is None else np.unique(self.groups, return_inverse=True)[1].reshape(-1)
         values = {
             "x": x,
             "y": encoded.values,
@@ -180,6 +179,13 @@ class Target:
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+
+    def _group_codes(self, groups: Array) -> npt.NDArray[np.int64]:
+        """Codes of groups that may have any names."""
+        name = f"{self.name}: {self.group_key or 'groups'}"
+        found = as_array(groups, name)
+        check_present(found, name, what="group")
+        return np.unique(found, return_inverse=True)[1].reshape(-1)
 
     def __len__(self) -> int:
         """Number of samples n."""

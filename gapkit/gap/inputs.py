@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gapkit.arrays import Array, Floats, Labels, Probabilities
+from gapkit.coercion import as_array, as_floats, check_present
 from gapkit.errors import DataError, OptionError, did_you_mean
 from gapkit.estimates import ClassGap, Estimate, Misalignment
 from gapkit.gap.discrepancy import ALL
@@ -118,8 +119,8 @@ class ConditionalInputs:
         Raises:
             DataError: arrays that do not fit together or are not what they should be.
         """
-        log_p = np.asarray(self.log_probabilities, dtype=np.float64)
-        features = np.asarray(self.features, dtype=np.float64)
+        log_p = as_floats(self.log_probabilities, "log_probabilities")
+        features = as_floats(self.features, "features")
         if log_p.ndim != 2 or log_p.shape[1] == 0:
             raise DataError(
                 f"log_probabilities has shape {log_p.shape}",
@@ -149,14 +150,16 @@ class ConditionalInputs:
 
 def _check_groups(groups: Array, n: int) -> Labels:
     """Codes of groups that may have any names."""
-    if np.shape(groups) != (n,):
-        raise DataError(f"groups has shape {np.shape(groups)}", expected=f"({n},)", remedy="give one per sample")
+    groups = as_array(groups, "groups")
+    check_present(groups, "groups", what="group")
+    if groups.shape != (n,):
+        raise DataError(f"groups has shape {groups.shape}", expected=f"({n},)", remedy="give one per sample")
     return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _check_values(values: Array, n: int) -> Floats:
     """The regression target as float64."""
-    values = np.asarray(values, dtype=np.float64)
+    values = as_floats(values, "values")
     if values.shape != (n,) or not np.isfinite(values).all():
         raise DataError(
             f"values has shape {values.shape}", expected=f"finite numbers ({n},)", remedy="give one per sample"
@@ -166,7 +169,7 @@ def _check_values(values: Array, n: int) -> Floats:
 
 def _check_tuned(tuned: Array, shape: tuple[int, int]) -> Floats:
     """Predictions of a tuned model as float64 distributions."""
-    tuned = np.asarray(tuned, dtype=np.float64)
+    tuned = as_floats(tuned, "tuned")
     if tuned.shape != shape or not np.isfinite(tuned).all() or tuned.min() < 0:
         found = f"tuned has shape {tuned.shape}" if tuned.shape != shape else "tuned has negative or infinite entries"
         raise DataError(found, expected=f"target class probabilities {shape}", remedy="pass the tuned model's softmax")
@@ -185,7 +188,8 @@ def check_labels(labels: Array, n: int, n_classes: int | None) -> Labels:
     Raises:
         DataError: another number of labels, no integers, or codes out of range.
     """
-    labels = np.asarray(labels)
+    labels = as_array(labels, "labels")
+    check_present(labels, "labels")
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"labels has shape {labels.shape} and dtype {labels.dtype}",
@@ -206,7 +210,7 @@ def check_probabilities(probs: Array, labels: Array, n_classes: int | None) -> t
     Raises:
         DataError: arrays that do not fit together; says which argument is the source and which the target.
     """
-    probs = np.asarray(probs, dtype=np.float64)
+    probs = as_floats(probs, "probs")
     if probs.ndim != 2 or 0 in probs.shape:
         raise DataError(
             f"probs has shape {probs.shape}",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from gapkit.estimates import ScoreRow
-from gapkit.reports.scores import ends, named, number
+from gapkit.reports.scores import ends, named, number, table_lines
 from gapkit.reports.tables import Table
-from gapkit.reports.text import LINE_WIDTH, columns, paragraph, target_line
+from gapkit.reports.text import LINE_WIDTH, paragraph, target_line
 from gapkit.results import Agreement, RankResult
 from gapkit.results.rank import Rank
 
@@ -28,22 +29,22 @@ def rank_table(result: RankResult) -> str:
     lines = paragraph("target", target_line(result.target))
     for source in result.sources:
         lines += paragraph("source", f"{source.description}; embedder: {result.embedders[source.name]}")
+    reasons = [score.reason for row in result.rows for score in row.scores.values()]
     lines += _lines(rank_table_of(result))
     for content in (value_table(result), agreement_table(result)):
         if len(content.rows) > MOST_LINES:
             lines += ["", f"  {content.title}: {len(content.rows)} lines, in the report and in the JSON"]
         elif content.rows:
-            lines += _lines(content)
+            lines += _lines(content, reasons)
     lines += ["", *textwrap.wrap(RANK_NOTE, LINE_WIDTH)]
     for note in result.notes:
         lines += paragraph("note", note)
     return "\n".join(lines)
 
 
-def _lines(content: Table) -> list[str]:
-    """An empty line and a table in aligned columns."""
-    table = [content.head, *(row + ("",) * (len(content.head) - len(row)) for row in content.rows)]
-    return ["", *(f"  {line}" for line in columns(table).splitlines())]
+def _lines(content: Table, reasons: Sequence[str] = ()) -> list[str]:
+    """An empty line and a table in aligned columns, long reasons below it."""
+    return ["", *table_lines(content.head, content.rows, reasons)]
 
 
 def rank_table_of(result: RankResult) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gapkit.estimates import DistanceRow, Interval, Null, ScoreRow
+from gapkit.reports.footnotes import Cells, footnoted
 from gapkit.results import GapResult
 
 SCORE_HEAD = ("score", "value", "95 % interval", "better", "p", "permuted")
@@ -36,38 +37,29 @@ def named(row: ScoreRow | DistanceRow) -> str:
     return f"{row.title} ({row.unit})" if row.unit else row.title
 
 
-def score_cells(rows: Sequence[ScoreRow]) -> list[tuple[str, ...]]:
+def score_cells(rows: Sequence[ScoreRow]) -> list[Cells]:
     """The cells of each score; an undefined one has its reason."""
-    return [
-        (named(row), f"undefined: {row.reason}")
-        if row.value is None
-        else (named(row), number(row.value), ends(row.interval) or row.reason, row.direction, *_test(row.null))
-        for row in rows
-    ]
+    return [_score(row) for row in rows]
 
 
-def distance_cells(rows: Sequence[DistanceRow]) -> list[tuple[str, ...]]:
+def distance_cells(rows: Sequence[DistanceRow]) -> list[Cells]:
     """The cells of each distance; an undefined one has its reason."""
-    return [
-        (named(row), f"undefined: {row.reason}")
-        if row.value is None
-        else (
-            named(row),
-            number(row.value),
-            ends(row.interval) or row.reason,
-            number(row.halves),
-            number(row.floor),
-            *_test(row.null),
-        )
-        for row in rows
-    ]
+    return [_distance(row) for row in rows]
 
 
-def _distance(row: DistanceRow) -> tuple[str, ...]:
-    """The cells of one distance."""
+def _score(row: ScoreRow) -> Cells:
+    """The cells of one score."""
     if row.value is None:
         return (named(row), f"undefined: {row.reason}")
-    beside = (number(row.halves), number(row.floor))
+    return (named(row), number(row.value), ends(row.interval) or row.reason, row.direction, *_test(row.null))
+
+
+def _distance(row: DistanceRow) -> Cells:
+    """The cells of one distance; the reason stands where there is no interval, or else no floor."""
+    if row.value is None:
+        return (named(row), f"undefined: {row.reason}")
+    floor = number(row.floor) or (row.reason if row.interval is not None else "")
+    beside = (number(row.halves), floor)
     return (named(row), number(row.value), ends(row.interval) or row.reason, *beside, *_test(row.null))
 
 
@@ -75,9 +67,11 @@ def score_lines(result: GapResult) -> list[str]:
     """The lines of the text table: scores, then distances, as far as there are any."""
     lines: list[str] = []
     if result.scores:
-        lines += ["", *_aligned([SCORE_HEAD, *score_cells(result.scores)])]
+        reasons = [row.reason for row in result.scores]
+        lines += ["", *table_lines(SCORE_HEAD, score_cells(result.scores), reasons)]
     if result.distances:
-        lines += ["", *_aligned([DISTANCE_HEAD, *distance_cells(result.distances)])]
+        reasons = [row.reason for row in result.distances]
+        lines += ["", *table_lines(DISTANCE_HEAD, distance_cells(result.distances), reasons)]
     return lines
 
 
@@ -88,13 +82,11 @@ def _test(null: Null | None) -> tuple[str, str]:
     return (f"{null.p:.3f}", number(null.mean))
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as left-aligned columns; the last cell of a short row may be longer than its column."""
-    whole = [row for row in rows if len(row) == len(rows[0])]
-    widths = [
-        max(len(row[0]) for row in rows),
-        *(max(map(len, column)) for column in list(zip(*whole, strict=True))[1:]),
-    ]
-    return [
-        "  " + "".join(cell.ljust(width + 2) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows
-    ]
+def table_lines(head: Cells, rows: Sequence[Cells], reasons: Sequence[str] = ()) -> list[str]:
+    """Left-aligned columns, long reasons below them; the last cell of a short row may be longer than its column."""
+    short, notes = footnoted(rows, reasons)
+    table = [head, *short]
+    fixed = [row if len(row) == len(head) else row[:-1] for row in table]
+    widths = [max(len(row[place]) for row in fixed if len(row) > place) for place in range(len(head))]
+    aligned = ["".join(cell.ljust(width + 2) for cell, width in zip(row, widths, strict=False)) for row in table]
+    return [f"  {line}".rstrip() for line in (*aligned, *notes)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Features, Floats
 from gapkit.errors import OptionError, UndefinedError
+from gapkit.options import check_least
 from gapkit.reuse.paired import centre, check_paired, draw_paired
 from gapkit.scores.pair_ranks import centred_ranks
 from gapkit.scores.pairwise import squared_distances
@@ -65,6 +66,7 @@ def rsa(
         (1.0, -0.02)
     """
     _check_options(distance, correlation, samples)
+    check_least("seed", seed, 0)
     first, second = check_paired(x, y, least=3, measure="RSA")
     if len(first) > samples:
         drawn = draw_paired(first, second, samples, seed=seed, stream=RSA_STREAM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Labels, Probabilities
+from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
 from gapkit.statistics.checks import check_features
 
@@ -64,22 +65,21 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
     """Labels (n,), integers or strings of any values, as codes 0 .. K - 1 in the order of the sorted values.
 
     Raises:
-        DataError: another shape or length, or labels that are neither.
+        DataError: another shape or length, labels that are missing, or that are neither.
 
     Example:
         >>> encode(np.array(["b", "a", "b"]), 3).tolist()
         [1, 0, 1]
     """
-    found = np.asarray(labels)
+    found = as_array(labels, name)
     if found.ndim != 1 or len(found) != n:
         raise DataError(
             f"{name} has shape {found.shape} beside {n} samples",
             expected=f"shape ({n},)",
             remedy="give one label for each sample",
         )
-    if found.dtype.kind == "O" and all(isinstance(value, str) for value in found):
-        found = found.astype(str)
-    whole = found.dtype.kind == "f" and bool((np.isfinite(found) & (found == np.round(found))).all())
+    check_present(found, name, what="group" if name.endswith("groups") else "label")
+    whole = found.dtype.kind == "f" and bool((found == np.round(found)).all())
     if found.dtype.kind not in "biuUS" and not whole:
         raise DataError(
             f"{name} has dtype {found.dtype}", expected="integers or strings", remedy="give the class of each sample"
@@ -114,7 +114,7 @@ def check_probabilities(probs: Array, labels: Array) -> Probabilities:
     Raises:
         DataError: they and the target labels have changed places, or rows are no distribution.
     """
-    found, beside = np.asarray(probs), np.asarray(labels)
+    found, beside = as_array(probs, "probs"), as_array(labels, "labels")
     if found.ndim == 1 and beside.ndim == 2:
         raise DataError(
             f"probs has shape {found.shape} and labels has shape {beside.shape}: they have changed places",
@@ -138,7 +138,7 @@ def check_source_labels(source_labels: Array, labels: Array) -> Array:
     Raises:
         DataError: probabilities in the place of either argument.
     """
-    found, beside = np.asarray(source_labels), np.asarray(labels)
+    found, beside = as_array(source_labels, "source_labels"), as_array(labels, "labels")
     if beside.ndim == 2 and beside.shape[1] > 1:
         raise DataError(
             f"labels has shape {beside.shape}",

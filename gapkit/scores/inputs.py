@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
 from gapkit.errors import UndefinedError
+from gapkit.options import check_least
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
@@ -40,7 +41,12 @@ class ScoreInputs:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        """Find the unit."""
+        """Check the seed, which not all of what is computed draws by, and find the unit.
+
+        Raises:
+            OptionError: a seed that is negative or no whole number.
+        """
+        check_least("seed", self.seed, 0)
         unit = power_of_two(self.features)
         if unit != 1:
             object.__setattr__(self, "features", self.features / unit)
@@ -123,7 +129,12 @@ class PairInputs:
     unit: float = 1.0
 
     def __post_init__(self) -> None:
-        """Find the unit."""
+        """Check the seed, which not all of what is computed draws by, and find the unit.
+
+        Raises:
+            OptionError: a seed that is negative or no whole number.
+        """
+        check_least("seed", self.seed, 0)
         unit = power_of_two(self.target, self.surrogate)
         if unit != 1:
             object.__setattr__(self, "target", self.target / unit)

@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Floats
-from gapkit.errors import DataError, OptionError, UndefinedError, did_you_mean
+from gapkit.coercion import as_array, check_present
+from gapkit.errors import DataError, UndefinedError
 from gapkit.labels import TASKS, Task
+from gapkit.options import check_choice
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.evidence import Evidence, Regression, Targets
 from gapkit.scores.inputs import ScoreInputs
@@ -59,8 +61,7 @@ def logme(features: Array, labels: Array, *, task: Task = "classification") -> f
         True
     """
     x = check_features(features)
-    if task not in TASKS:
-        raise OptionError(f"task {task!r}", expected="one of " + ", ".join(TASKS), remedy=did_you_mean(task, TASKS))
+    check_choice("task", task, TASKS)
     if task == "classification":
         given: Array = encode(labels, len(x))
     else:
@@ -154,7 +155,7 @@ def _check_targets(labels: Array, n: int, task: Task) -> Floats:
     Raises:
         DataError: another shape, no numbers, NaN or infinite values, or other values than 0 and 1 for multilabel.
     """
-    found = np.asarray(labels)
+    found = as_array(labels, "labels")
     shapes = f"({n}, k)" if task == "multilabel" else f"({n},) or ({n}, k)"
     if found.ndim not in ((2,) if task == "multilabel" else (1, 2)) or len(found) != n or found.size == 0:
         raise DataError(
@@ -162,14 +163,9 @@ def _check_targets(labels: Array, n: int, task: Task) -> Floats:
             expected=f"shape {shapes} for {task}",
             remedy="give one row for each sample, or another task",
         )
-    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
-        raise DataError(
-            f"labels has dtype {found.dtype} and NaN or infinite values"
-            if found.dtype.kind == "f"
-            else f"labels has dtype {found.dtype}",
-            expected="finite numbers",
-            remedy="drop the other samples",
-        )
+    check_present(found, "labels")
+    if found.dtype.kind not in "biuf":
+        raise DataError(f"labels has dtype {found.dtype}", expected="finite numbers", remedy="drop the other samples")
     values = found.astype(np.float64)
     if task == "multilabel" and not np.isin(values, (0.0, 1.0)).all():
         raise DataError(

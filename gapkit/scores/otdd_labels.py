@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from gapkit.arrays import Array, Features, Floats, Labels, generator
+from gapkit.coercion import as_array
 from gapkit.errors import DataError
 from gapkit.labels import encode_labels
 from gapkit.scores.bures import ClassGaussians, PerPair, class_gaussians, squared_bures
@@ -75,7 +76,7 @@ def any_classes(labels: Array, n: int, *, name: str, options: OTDDOptions) -> tu
     Raises:
         DataError: another length than n, or labels that are neither.
     """
-    given = np.asarray(labels)
+    given = as_array(labels, name)
     if given.ndim == 0 or len(given) != n:
         raise DataError(
             f"{name} has shape {given.shape} beside {n} samples",

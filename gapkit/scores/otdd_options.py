@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gapkit.errors import OptionError, did_you_mean
+from gapkit.options import check_least
 from gapkit.scores.bures import Correction, Covariance, PerPair
 from gapkit.scores.coupling import TransportEvidence
 
@@ -74,6 +75,7 @@ class OTDDOptions:
         for key in ("regularisation", "tolerance", "max_iterations", "projections", "n_clusters"):
             if not getattr(self, key) > 0:
                 raise OptionError(f"{key} is {getattr(self, key)}", expected="a positive number", remedy="raise it")
+        check_least("seed", self.seed, 0)
         if self.limit is not None and self.limit < 1:
             raise OptionError(f"limit is {self.limit}", expected="at least 1, or None", remedy="raise it")
         if not (min(self.lambda_x, self.lambda_y) >= 0 and 0 < self.lambda_x + self.lambda_y < float("inf")):

@@ -11,6 +11,7 @@ import numpy as np
 from gapkit.arrays import Array, Floats, Indices
 from gapkit.errors import DataError, UndefinedError
 from gapkit.labels import Task, encode_labels
+from gapkit.options import check_least
 from gapkit.scores.checks import check_features
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.pair_ranks import LabelRanks, PairRanks, rank_labels, rank_pairs, unit_rows
@@ -22,6 +23,8 @@ PARC_STREAM = 60
 SAMPLES = 5000
 """12.5 million pairs, whose ranks take 100 MB, and four times that while they are found."""
 BLOCK_ROWS = 256
+LEAST_SAMPLES = 3
+"""Two have a single pair."""
 
 
 def parc(
@@ -61,6 +64,7 @@ def parc(
 
     Raises:
         DataError: arrays that cannot be used.
+        OptionError: an unknown task, no component, fewer than three samples, or a seed that is none.
         UndefinedError: all pairs are at the same distance, by features or by labels.
 
     Example:
@@ -69,7 +73,7 @@ def parc(
         82.8
     """
     x = check_features(features)
-    encoded = encode_labels(np.asarray(labels), task=task, name="labels")
+    encoded = encode_labels(labels, task=task, name="labels")
     if len(encoded.values) != len(x):
         raise DataError(
             f"labels has {len(encoded.values)} rows beside {len(x)} samples",
@@ -92,6 +96,16 @@ class PARC:
 
     components: int | None = None
     samples: int = SAMPLES
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: no component, or fewer samples than pairs can be ranked of.
+        """
+        if self.components is not None:
+            check_least("components", self.components, 1)
+        check_least("samples", self.samples, LEAST_SAMPLES)
 
     traits: ClassVar[Traits] = Traits(
         name="parc",

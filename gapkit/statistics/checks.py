@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Array, Features
+from gapkit.coercion import as_floats
 from gapkit.errors import DataError
 
 
@@ -14,16 +15,13 @@ def check_features(features: Array, name: str = "features") -> Features:
     Raises:
         DataError: no matrix, an empty one, no real numbers, or NaN or infinite values.
     """
-    found = np.asarray(features)
-    if found.ndim != 2 or found.size == 0:
+    values = as_floats(features, name)
+    if values.ndim != 2 or values.size == 0:
         raise DataError(
-            f"{name} has shape {found.shape}",
+            f"{name} has shape {values.shape}",
             expected="a matrix (n, d) with at least one sample and one feature",
             remedy="give one row for each sample",
         )
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{name} has dtype {found.dtype}", expected="real numbers", remedy="convert it first")
-    values = found.astype(np.float64, copy=False)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise DataError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels
+from gapkit.coercion import as_array
 from gapkit.errors import DataError, OptionError, UndefinedError
 from gapkit.labels import encode_labels
 from gapkit.statistics.checks import check_features
@@ -163,7 +164,7 @@ def _check_labelled(features: Array, labels: Array) -> tuple[Features, Labels]:
         UndefinedError: no class has two samples.
     """
     x = check_features(features)
-    given = np.asarray(labels)
+    given = as_array(labels, "labels")
     if given.shape != (len(x),):
         raise DataError(
             f"labels has shape {given.shape} beside {len(x)} samples",

@@ -191,3 +191,50 @@ def test_numbers_that_are_no_whole_numbers_are_refused(option: str) -> None:
             gk.RankOptions(**{option: wrong})
     with pytest.raises(OptionError, match=f"{option} -1; expected at least"):
         gk.RankOptions(**{option: -1})
+
+
+def test_rows_of_layers_are_in_the_order_of_their_mean_place_over_scores_that_rank_several() -> None:
+    """LEEP ranks two rows, the scores of features six: a place counts by its share of the rows that it is among."""
+    names = ("leep", "logme", "h_score", "lfc")
+    options = gk.RankOptions(permutations=0, keep_features=False, scores=names, layers=("1", "2"))
+    found = gk.rank({"a": make_source(0), "b": make_source(2, width=4)}, target(), options=options)
+    assert len(found.rows) == 6
+    places: dict[int, list[float]] = {position: [] for position in range(6)}
+    for name in names:
+        held = [position for position, row in enumerate(found.rows) if name in row.scores]
+        assert len(held) == (2 if name == "leep" else 6)
+        own = stats.rankdata([-found.rows[position].scores[name].value for position in held])
+        for position, place in zip(held, own, strict=True):
+            places[position].append((place - 1) / (len(held) - 1))
+    means = [float(np.mean(own)) for own in places.values()]
+    assert means == sorted(means)
+    # By the plain mean of the ranks the order would be another one, so that the rule is seen.
+    plain = [np.mean([place.value for place in row.rank.values()]) for row in found.rows]
+    assert plain != sorted(plain)
+
+
+def test_a_score_that_ranks_one_row_does_not_order_it() -> None:
+    options = gk.RankOptions(permutations=0, keep_features=False, scores=("leep", "lfc"), layers=("1",))
+    found = gk.rank(make_source(0), target(), options=options)
+    assert [row.rank["lfc"].value for row in found.rows] == [1.0, 2.0]
+    assert sum("leep" in row.rank for row in found.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"split": "tset"}, "split 'tset'; expected one of train, test, all; did you mean 'test'"),
+        ({"folds": 1}, "folds 1; expected at least 2"),
+        ({"n_bins": 1}, "n_bins 1; expected at least 2"),
+        ({"max_samples": 19}, "max_samples 19; expected at least 20"),
+        ({"batch_size": 0}, "batch_size 0; expected at least 1"),
+        ({"permutations": -1}, "permutations -1; expected at least 0"),
+        ({"seed": -1}, "seed -1; expected at least 0"),
+        ({"draws": 99}, "draws 99; expected at least 100"),
+        ({"scores": ()}, r"scores \(nothing\)"),
+        ({"scores": ("fast", "otdd")}, "scores otdd; expected scores that sources can be ranked by"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        gk.RankOptions(**options)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import gapkit as gk
+from gapkit.data.options import ReadOptions
 from gapkit.errors import OptionError, StorageError
 from gapkit.pipeline import run as runs
-from gapkit.pipeline.request import Request
-from gapkit.pipeline.run import RunFolder, measure_run
+from gapkit.pipeline.request import RankRequest, Request
+from gapkit.pipeline.run import RunFolder, measure_run, rank_run
 
 OPTIONS = gk.MeasureOptions(max_samples=120, bootstrap=100, permutations=0)
 
@@ -103,3 +104,55 @@ def test_overwritten_run_is_replaced(tmp_path: Path, request_: Request) -> None:
     measure_run(request_, OPTIONS, RunFolder(path=tmp_path / "run"))
     other = measure_run(request_, replace(OPTIONS, seed=1), RunFolder(path=tmp_path / "run", overwrite=True))
     assert gk.GapResult.from_json((tmp_path / "run" / "result.json").read_text(encoding="utf-8")) == other
+
+
+RANKED = gk.RankOptions(max_samples=120, permutations=0, scores="lfc")
+
+
+def surrogate_file(folder: Path) -> str:
+    """A labelled set of images beside the target."""
+    x = np.random.default_rng(4).integers(0, 256, size=(40, 32, 32), dtype=np.uint8)
+    np.savez(folder / "surrogate.npz", x=x, y=np.arange(40) % 2)
+    return str(folder / "surrogate.npz")
+
+
+def with_subjects(folder: Path) -> None:
+    """The same samples, now in groups."""
+    with np.load(folder / "d.npz") as data:
+        np.savez(folder / "d.npz", x=data["x"], y=data["y"], subject=np.arange(120) // 6)
+
+
+@pytest.mark.parametrize("what", ["surrogate", "groups", "precision"])
+@pytest.mark.parametrize("command", ["measure", "rank"])
+def test_a_run_of_another_surrogate_other_groups_or_precision_is_refused(
+    tmp_path: Path, request_: Request, command: str, what: str
+) -> None:
+    ranking = RankRequest(sources=("vit",), target=request_.target, device="cpu")
+    asked, options, run = (request_, OPTIONS, measure_run) if command == "measure" else (ranking, RANKED, rank_run)
+    first = run(asked, options, RunFolder(path=tmp_path / "run"))
+    assert run(asked, options, RunFolder(path=tmp_path / "run", resume=True)) == first
+    other = asked
+    if what == "surrogate":
+        other = replace(asked, surrogate=surrogate_file(tmp_path))
+    elif what == "precision":
+        other = replace(asked, precision="bf16")
+    else:
+        with_subjects(tmp_path)
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(StorageError, match=rf"holds another run \({what} differ\)"):
+        run(other, options, RunFolder(path=tmp_path / "run", resume=True))
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+    if what == "groups":  # left out on request, they are those of the first run again: none
+        free = replace(asked, reading=ReadOptions(group="none"))
+        assert run(free, options, RunFolder(path=tmp_path / "run", resume=True)) == first
+
+
+def test_a_ranking_of_other_sources_or_samples_is_another_run(tmp_path: Path, request_: Request) -> None:
+    asked = RankRequest(sources=("vit",), target=request_.target, device="cpu")
+    rank_run(asked, RANKED, RunFolder(path=tmp_path / "run"))
+    with pytest.raises(StorageError, match=r"\(sources, precision differ\)"):
+        rank_run(replace(asked, sources=("vit", "vit-b16")), RANKED, RunFolder(path=tmp_path / "run", resume=True))
+    with np.load(tmp_path / "d.npz") as data:
+        np.savez(tmp_path / "d.npz", x=data["x"] + 1, y=data["y"])
+    with pytest.raises(StorageError, match="samples differ"):
+        rank_run(asked, RANKED, RunFolder(path=tmp_path / "run", resume=True))

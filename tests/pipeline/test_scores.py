@@ -93,7 +93,8 @@ def test_a_source_without_surrogate_has_no_distances_and_says_so(monkeypatch: py
     (row,) = result.distances
     assert (row.status, row.value) == ("undefined", None)
     assert "--surrogate" in row.reason
-    assert "undefined: the source has no surrogate" in result.table()
+    assert "undefined [1]" in result.table()
+    assert "[1] the source has no surrogate; give one with --surrogate" in result.table()
 
 
 def test_the_surrogate_is_run_only_where_a_distance_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 from sklearn.decomposition import PCA
 
-from gapkit.errors import DataError, UndefinedError
+from gapkit.errors import DataError, OptionError, UndefinedError
 from gapkit.scores import pair_ranks
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.pair_ranks import centred_ranks, unit_rows
@@ -280,3 +280,19 @@ def test_the_features_stay_as_they_are():
     parc(features, labels)
     parc(features, labels, components=2)
     assert (features == before).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"task": "clasification"}, "task 'clasification'; expected one of .*; did you mean 'classification'"),
+        ({"components": 0}, "components 0; expected at least 1"),
+        ({"components": 1.5}, "components 1.5; expected a whole number of at least 1"),
+        ({"samples": 2}, "samples 2; expected at least 3"),
+        ({"samples": "all"}, "samples 'all'; expected a whole number of at least 3"),
+        ({"seed": -1}, "seed -1; expected at least 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_in_words(options: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        parc(np.eye(6), np.arange(6) % 2, **options)
