@@ -180,6 +180,12 @@ def test_where_the_function_is_undefined_the_metric_is() -> None:
     equally_far.update(torch.eye(6), torch.eye(6))
     with pytest.raises(UndefinedError, match="x has a self term"):
         equally_far.compute()
+    nearly = np.eye(8) + 1e-6 * features(8, 8)
+    assert cka(nearly, nearly) == pytest.approx(1)
+    lost = LinearCKA(8)
+    feed(lost, (nearly, nearly), 0, 8)
+    with pytest.raises(UndefinedError, match=r"lost in rounding.*use gapkit\.reuse\.cka on all of them"):
+        lost.compute()
     for kind in (Alignment, NC1):
         single = kind(D, CLASSES)
         single.update(x[:3], torch.arange(3))

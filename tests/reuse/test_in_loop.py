@@ -71,9 +71,9 @@ class Restless(nn.Module):
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        drawn = torch.rand(len(x), 1) + float(np.random.random())  # noqa: NPY002
+        drawn = torch.rand(len(x), 1, device=x.device) + float(np.random.random())  # noqa: NPY002
         if self.kept is None:
-            self.kept = torch.linspace(0.5, 1.5, WIDTH)
+            self.kept = torch.linspace(0.5, 1.5, WIDTH, device=x.device)
         return x * self.scale * self.kept + self.noise * drawn
 
 
@@ -153,6 +153,34 @@ def test_a_training_of_fifty_steps_ends_with_the_same_bits() -> None:
     last = seen[1].history[-1].layers["blocks.0"]
     assert last["drift"].value > 0
     assert last["cka"].value < 0.999
+
+
+@pytest.mark.gpu
+def test_a_training_on_cuda_ends_with_the_same_bits_and_draws_the_same_numbers() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+    def run(watched: bool) -> Any:
+        with seeded(1):
+            model = Net().cuda()
+            optimiser = torch.optim.AdamW(model.parameters(), lr=0.02)
+            probe = gk.ReuseProbe(model, layers=LAYERS, surrogate=surrogate(), options=ALL) if watched else None
+            for number in range(50):
+                if probe is not None:
+                    before = torch.cuda.get_rng_state()
+                    probe.measure(number)
+                    assert torch.equal(torch.cuda.get_rng_state(), before)
+                with torch.autocast("cuda", dtype=torch.bfloat16):
+                    if probe is not None and number == 25:
+                        assert probe.measure(number) == probe.history[-2]
+                    x = torch.randn(16, 6, device="cuda")
+                    loss = nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long())
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            return bits(model.state_dict()), bits(optimiser.state_dict())
+
+    assert run(True) == run(False)
 
 
 def by_hand(model: Net, x: Array, layer: int) -> Array:
