@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from gapkit.errors import DataError
+from gapkit.options import check_least
 
 # Spelled out, because numpy.typing.NDArray is no class from numpy 2.5 on, and jaxtyping needs one.
 AnyShape = tuple[Any, ...]
@@ -50,19 +51,29 @@ Mask = Bool[np.ndarray[AnyShape, np.dtype[np.bool_]], " n"]
 def generator(seed: int, *stream: int) -> np.random.Generator:
     """A generator for ``seed`` and a stream within it; streams are independent of each other.
 
+    Raises:
+        OptionError: a seed that is negative or no whole number.
+
     Example:
         >>> float(generator(0).random()) == float(generator(0).random())
         True
         >>> float(generator(0, 1).random()) == float(generator(0, 2).random())
         False
     """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
+    check_least("seed", seed, 0)
+    return np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=stream))
 
 
 @contextmanager
 def seeded_torch(seed: int) -> Generator[None]:
-    """Seed torch's global generators inside the block and restore them after it."""
+    """Seed torch's global generators inside the block and restore them after it.
+
+    Raises:
+        OptionError: a seed that is negative or no whole number.
+    """
     import torch
+
+    check_least("seed", seed, 0)
 
     with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
         torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]

@@ -129,7 +129,7 @@ class ScoreRow:
         conditional: whether it tells about P(Y|X).
         null: the permutation test on the score itself; None where none was asked for.
         status: "ok" or "undefined".
-        reason: why it is undefined, or why it has no interval.
+        reason: why it is undefined, why it has no interval, or what the interval leaves out.
     """
 
     name: str

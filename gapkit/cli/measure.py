@@ -37,7 +37,7 @@ def measure(
     sample_rate: common.SampleRate = None,
     surrogate: common.Surrogate = None,
     arch: common.Arch = None,
-    folds: Annotated[int, typer.Option(help="Of the cross-fitting.")] = 5,
+    folds: common.Folds = 5,
     bootstrap: Annotated[int, typer.Option(help="Resamples of the intervals.")] = 1000,
     permutations: common.Permutations = 200,
     seed: common.Seed = 0,
@@ -69,6 +69,6 @@ def _options(given: dict[str, Any]) -> MeasureOptions:
     """What is measured and how, from the command's options."""
     from gapkit.pipeline.options import MeasureOptions
 
-    own = {name: given[name] for name in ("target_conditional", "folds", "bootstrap")}
+    own = {name: given[name] for name in ("target_conditional", "bootstrap")}
     discrepancies = common.discrepancies(given["discrepancy"])
     return MeasureOptions(**common.run_options(given), **own, discrepancies=discrepancies)

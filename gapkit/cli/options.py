@@ -23,6 +23,7 @@ TaskName = Annotated[
 ]
 Split = Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")]
 Permutations = Annotated[int, typer.Option(help="Of the labels, for p; 0 leaves it out.")]
+Folds = Annotated[int, typer.Option(help="Of the cross-fitting.")]
 Column = Annotated[str | None, typer.Option(help="Key or column that holds the samples, where x is called otherwise.")]
 Group = Annotated[str | None, typer.Option(help="Key of the samples that belong together, or none.")]
 SampleRate = Annotated[float | None, typer.Option(help="Of series, in Hz.")]
@@ -55,7 +56,7 @@ def read_options(given: dict[str, Any]) -> ReadOptions:
 
 def run_options(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of ``RunOptions``, from the options of a command."""
-    same = ("split", "embedder", "permutations", "seed", "batch_size")
+    same = ("split", "embedder", "permutations", "folds", "seed", "batch_size")
     return {name: given[name] for name in same} | {
         "max_samples": count_or_all(given["max_samples"], option="--max-samples"),
         "layers": names(given["layers"]),
@@ -80,8 +81,8 @@ def count_or_all(text: str, *, option: str) -> int | None:
 
 
 def names(text: str | None) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once; none where there is no list."""
-    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+    """The names in a comma-separated list; none where there is no list."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def discrepancies(text: str) -> tuple[str, ...]:

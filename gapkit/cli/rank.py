@@ -32,6 +32,7 @@ def rank(
     group: common.Group = None,
     sample_rate: common.SampleRate = None,
     surrogate: Annotated[str | None, typer.Option(help="Labelled set that gives a headless source its head.")] = None,
+    folds: common.Folds = 5,
     permutations: common.Permutations = 200,
     seed: common.Seed = 0,
     device: common.Device = "auto",

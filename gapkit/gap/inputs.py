@@ -10,6 +10,7 @@ from gapkit.arrays import Array, Floats, Labels, Probabilities
 from gapkit.errors import DataError, OptionError, did_you_mean
 from gapkit.estimates import ClassGap, Estimate, Misalignment
 from gapkit.gap.discrepancy import ALL
+from gapkit.options import as_names, check_least
 
 FAMILIES = ("injection", "partition", "channel", "linear", "ceiling")
 """From strict to free."""
@@ -60,6 +61,8 @@ class GapOptions:
         Raises:
             OptionError: an unknown family or discrepancy, or a number out of range.
         """
+        for name in ("families", "discrepancies", "ceiling"):
+            object.__setattr__(self, name, as_names(getattr(self, name), option=name))
         if self.fitted_under == "zero_one":
             raise OptionError(
                 "fitted_under 'zero_one'",
@@ -81,10 +84,7 @@ class GapOptions:
                         f"{what} {name!r}", expected="one of " + ", ".join(known), remedy=did_you_mean(name, known)
                     )
         for name, least in (("folds", 2), ("bootstrap", 100), ("permutations", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise OptionError(
-                    f"{name} is {getattr(self, name)}", expected=f"at least {least}", remedy="use the default"
-                )
+            check_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
 from gapkit.pipeline.activations import choose_embedder, run_source, run_surrogate
 from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.pictures import example_pictures
-from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
+from gapkit.pipeline.scores import FEATURES, measure_scores, score_request
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import (
     conditions,
@@ -72,8 +72,8 @@ def measure(
     surrogate = surrogate or source.surrogate
     activations = run_source(source, used, embedder, surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
-    request = ScoreRequest(names=options.scores, permutations=options.permutations, seed=options.seed)
     told = conditions(options, used, surrogate, precision=source.precision)
+    request = score_request(options, options.scores)
     scored = measure_scores(activations, lambda: run_surrogate(source, surrogate, options, progress), request, progress)
     return GapResult(
         source=summarise_source(source, activations),

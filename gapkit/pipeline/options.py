@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from gapkit.errors import OptionError, did_you_mean
+from gapkit.errors import OptionError
 from gapkit.gap.inputs import ALL_DISCREPANCIES, DISCREPANCIES, TARGET_CONDITIONALS
+from gapkit.options import as_names, check_choice, check_least
 from gapkit.scores.catalogue import chosen_measures
 
 SPLITS = ("train", "test", "all")
@@ -14,27 +15,29 @@ SPLITS = ("train", "test", "all")
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Which samples are used, how they get through the source, and which scores are computed.
+    """Which samples are used, and how they get through a source.
+
+    A single name may stand for a tuple of it.
 
     Attributes:
         split: samples that are used; a target without a split has only "train", which is all of it.
         max_samples: stratified draw of at most this many; None uses all.
         embedder: name of a fixed embedder, "auto" for the choice by the data.
         layers: names of layers and globs that are measured too. "all" stands for the source's blocks.
-        scores: names of transferability scores and of distances to the surrogate; "fast" (cheap scores), "all", "none".
-        permutations: of the labels.
+        folds: of the cross-fitting.
         n_bins: quantile bins of a regression target.
         seed: of draws, folds, starts and resamples.
         batch_size: samples per forward pass, None finds one.
         keep_features: whether features are kept in the cache on disk and read from there.
     """
 
-    split: Literal["train", "test", "all"] = "train"
+    splits: ClassVar[tuple[str, ...]] = SPLITS
+
+    split: str = "train"
     max_samples: int | None = 10_000
     embedder: str = "auto"
     layers: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ("fast",)
-    permutations: int = 200
+    folds: int = 5
     n_bins: int = 10
     seed: int = 0
     batch_size: int | None = None
@@ -46,13 +49,13 @@ class RunOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        _check_choice("split", self.split, SPLITS)
-        for name, least in (("permutations", 0), ("n_bins", 2), ("seed", 0)):
-            _check_least(name, getattr(self, name), least)
+        object.__setattr__(self, "layers", as_names(self.layers, option="layers"))
+        check_choice("split", self.split, self.splits)
+        for name, least in (("folds", 2), ("n_bins", 2), ("seed", 0)):
+            check_least(name, getattr(self, name), least)
         for name, least in (("max_samples", 20), ("batch_size", 1)):
             if getattr(self, name) is not None:
-                _check_least(name, getattr(self, name), least)
-        chosen_measures(self.scores)
+                check_least(name, getattr(self, name), least)
 
     def numbers(self) -> dict[str, Any]:
         """The options that change a number, for the provenance; tuples as the lists that JSON gives back."""
@@ -61,22 +64,44 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureOptions(RunOptions):
+class ScoredOptions(RunOptions):
+    """What ``measure`` and ``rank`` have beside.
+
+    Attributes:
+        scores: names of transferability scores and of distances to the surrogate; "fast" (cheap scores), "all", "none".
+        permutations: of the labels.
+    """
+
+    scores: tuple[str, ...] = ("fast",)
+    permutations: int = 200
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: an option is out of range.
+        """
+        super().__post_init__()
+        object.__setattr__(self, "scores", as_names(self.scores, option="scores"))
+        check_least("permutations", self.permutations, 0)
+        chosen_measures(self.scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(ScoredOptions):
     """What changes the numbers of ``measure``, and how it runs.
 
-    Beside those of ``RunOptions``, with ``layers``, on which "linear" and "ceiling" are measured, and ``permutations``,
-    of the null and of the scores:
+    Beside those of ``ScoredOptions``, with ``layers``, on which "linear" and "ceiling" are measured, and
+    ``permutations``, of the null and of the scores:
 
     Attributes:
         discrepancies: "kl", "brier", "total_variation", "zero_one", "squared_hellinger", "jensen_shannon".
         target_conditional: "labels", or "probe": cross-fitted probabilities of a linear probe.
-        folds: of the cross-fitting.
         bootstrap: resamples of the intervals.
     """
 
     discrepancies: tuple[str, ...] = DISCREPANCIES
     target_conditional: Literal["labels", "probe"] = "labels"
-    folds: int = 5
     bootstrap: int = 1000
 
     def __post_init__(self) -> None:
@@ -86,19 +111,19 @@ class MeasureOptions(RunOptions):
             OptionError: an option is out of range.
         """
         super().__post_init__()
-        _check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
-        for name, least in (("folds", 2), ("bootstrap", 100)):
-            _check_least(name, getattr(self, name), least)
+        object.__setattr__(self, "discrepancies", as_names(self.discrepancies, option="discrepancies"))
+        check_choice("target_conditional", self.target_conditional, TARGET_CONDITIONALS)
+        check_least("bootstrap", self.bootstrap, 100)
         for name in self.discrepancies:
-            _check_choice("discrepancy", name, ALL_DISCREPANCIES)
+            check_choice("discrepancy", name, ALL_DISCREPANCIES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankOptions(RunOptions):
+class RankOptions(ScoredOptions):
     """What changes the numbers of ``rank``, and how it runs.
 
     Attributes:
-        draws: beside the options of ``RunOptions``, draws of the jackknife, for the intervals of ranks and agreement.
+        draws: beside ``ScoredOptions``, draws of the jackknife, for the intervals of ranks and agreement.
     """
 
     draws: int = 2000
@@ -110,7 +135,7 @@ class RankOptions(RunOptions):
             OptionError: an option is out of range.
         """
         super().__post_init__()
-        _check_least("draws", self.draws, 100)
+        check_least("draws", self.draws, 100)
         known = [score.traits.name for score in chosen_measures(("all",))[0]]
         for name in self.scores:
             if name not in (*known, "all", "fast"):
@@ -124,17 +149,3 @@ class RankOptions(RunOptions):
         """The scores that are asked for; of a layer, only those that read features."""
         wanted = [score.traits for score in chosen_measures(self.scores)[0]]
         return tuple(traits.name for traits in wanted if head or "features" in traits.needs)
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        raise OptionError(
-            f"{option} {value!r}", expected="one of " + ", ".join(choices), remedy=did_you_mean(value, choices)
-        )
-
-
-def _check_least(option: str, value: int, least: int) -> None:
-    """Refuse a number below ``least``."""
-    if value < least:
-        raise OptionError(f"{option} {value}", expected=f"at least {least}", remedy=f"use {option} {least} or more")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from gapkit.arrays import Floats, digest
 from gapkit.errors import OptionError
 from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.pipeline.options import RankOptions
-from gapkit.pipeline.scores import FEATURES, ScoreRequest, measure_scores
+from gapkit.pipeline.scores import FEATURES, measure_scores, score_request
 from gapkit.pipeline.selection import select
 from gapkit.pipeline.summary import conditions, overlap, provenance, summarise_source, summarise_target
 from gapkit.results import RankResult, SourceSummary, TargetSummary
@@ -50,14 +50,23 @@ class Examined:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """How sources are examined, and who is told."""
+    """How a source is examined, and who is told.
 
+    Attributes:
+        name: what the source is called in the result.
+        surrogate: that gives it its head, where it has none; None takes its own.
+        options: what is computed.
+        progress: who is told.
+    """
+
+    name: str
+    surrogate: Target | None
     options: RankOptions
     progress: Progress
 
 
 def rank(
-    sources: Sequence[Source | str] | Mapping[str, Source | str],
+    sources: Source | str | Iterable[Source | str] | Mapping[str, Source | str],
     target: Target,
     *,
     surrogate: Target | None = None,
@@ -71,8 +80,8 @@ def rank(
     between sources are paired.
 
     Args:
-        sources: loaded sources, or names as ``load_source`` takes them, which are loaded one after the other; or a
-            mapping from what they are called in the result to either.
+        sources: loaded sources, or names as ``load_source`` takes them, which are loaded one after the other, or one of
+            them alone; or a mapping from what they are called in the result to either.
         target: the labelled dataset.
         surrogate: labelled set that gives a headless source its head; by default the source's own.
         options: what is computed and how.
@@ -84,14 +93,13 @@ def rank(
     """
     options = options or RankOptions()
     started = time.monotonic()
-    named = sources if isinstance(sources, Mapping) else _by_name(sources)
-    _check_any(named)
+    named = _by_name(sources)
     used, notes = select(target, options)
     examined: list[Examined] = []
     for name, source in _loaded(named, load):
-        found = examine(source, target, used, surrogate, Watched(options=options, progress=progress))
-        examined.append(replace(found, source=replace(found.source, name=name)))
-        progress(TASK, len(examined), len(sources))
+        how = Watched(name=name, surrogate=surrogate, options=options, progress=progress)
+        examined.append(examine(source, target, used, how))
+        progress(TASK, len(examined), len(named))
     rows, pairs = order(examined, options)
     precisions = [one.source.precision for one in examined]
     told = conditions(options, used, surrogate, sources=list(named), precision=precisions)
@@ -108,21 +116,21 @@ def rank(
     )
 
 
-def examine(source: Source, target: Target, used: Target, surrogate: Target | None, how: Watched) -> Examined:
+def examine(source: Source, target: Target, used: Target, how: Watched) -> Examined:
     """The scores of one source on the chosen samples, layer by layer; what reads the head stands with the last."""
     options = how.options
     choice, embedder = choose_embedder(source, target, None, options)
-    activations = run_source(source, used, embedder, surrogate or source.surrogate, options, how.progress)
+    activations = run_source(source, used, embedder, how.surrogate or source.surrogate, options, how.progress)
     found: dict[str, dict[str, Estimated]] = {}
     for layer in activations.features:
         names = options.score_names(head=layer == FEATURES)
         if not names:
             continue
-        request = ScoreRequest(names=names, layer=layer, permutations=options.permutations, seed=options.seed)
+        request = score_request(options, names, layer)
         scored = measure_scores(activations, lambda: None, request, how.progress)
         found[layer] = {one.row.name: one for one in scored.scores}
     return Examined(
-        source=summarise_source(source, activations),
+        source=summarise_source(source, activations, how.name),
         target=summarise_target(activations, choice, options),
         weights_hash=source.weights_hash,
         layers=found,
@@ -187,28 +195,43 @@ def _loaded(sources: Mapping[str, Source | str], load: Callable[[str], Source] |
         yield name, (load or load_source)(source) if isinstance(source, str) else source
 
 
-def _by_name(sources: Sequence[Source | str]) -> dict[str, Source | str]:
-    """Sources by their own names.
+def _by_name(sources: Source | str | Iterable[Source | str] | Mapping[str, Source | str]) -> dict[str, Source | str]:
+    """Sources by what they are called in the result; without a mapping by their own names.
 
     Raises:
-        OptionError: two have the same.
+        OptionError: none, two of one name, or something that is neither a source nor a name.
     """
-    names = [source if isinstance(source, str) else source.name for source in sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    pairs: list[tuple[str, Source | str]]
+    if isinstance(sources, Mapping):
+        pairs = [(str(name), source) for name, source in sources.items()]
+    else:
+        several = [sources] if isinstance(sources, str) or not isinstance(sources, Iterable) else sources
+        pairs = [(one if isinstance(one, str) else getattr(one, "name", ""), one) for one in several]
+    for _, source in pairs:
+        _check_source(source)
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
         raise OptionError(
-            f"{twice[0]} twice among the sources",
+            f"{twice} twice among the sources",
             expected="each once",
-            remedy="leave one out, or name them: rank({'first': source, 'second': other}, target)",
+            remedy="leave one out, or name them in Python: rank({'first': source, 'second': other}, target)",
         )
-    return dict(zip(names, sources, strict=True))
-
-
-def _check_any(sources: Mapping[str, Source | str]) -> None:
-    """Refuse no source at all.
-
-    Raises:
-        OptionError: there is none.
-    """
-    if not sources:
+    if not pairs:
         raise OptionError("no sources", expected="at least one", remedy="name sources with commas between")
+    return dict(pairs)
+
+
+def _check_source(given: object) -> None:
+    """Refuse what is neither a source nor the name of one."""
+    if isinstance(given, str):
+        return
+    # Imported here: whoever has no names has a model, and so torch already.
+    from gapkit.sources.source import Source
+
+    if not isinstance(given, Source):
+        raise OptionError(
+            f"{type(given).__name__} among the sources",
+            expected="sources, or their names",
+            remedy="make a source of a module by gapkit.Source.from_module(module, input=...)",
+        )

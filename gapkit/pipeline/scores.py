@@ -11,10 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from gapkit.arrays import Labels
 from gapkit.estimates import DistanceRow, ScoreRow
+from gapkit.pipeline.options import RunOptions
 from gapkit.scores.catalogue import chosen_measures
 from gapkit.scores.distance_estimates import estimate_distance, undefined_distance
 from gapkit.scores.estimating import Estimated, EstimateOptions, estimate_scores, undefined_score
 from gapkit.scores.inputs import Distance, PairInputs, Score, ScoreInputs
+from gapkit.scores.probes import N_FOLDS
 from gapkit.types import Activations, Progress, Target, Traits, no_progress
 
 FEATURES = "features"
@@ -46,18 +48,27 @@ class ScoreRequest:
         names: of scores and distances, "fast", "all" or "none".
         layer: whose features are read.
         permutations: of the labels.
+        folds: of what is cross-fitted.
         seed: of folds, blocks, draws and permutations.
     """
 
     names: tuple[str, ...]
     layer: str = FEATURES
     permutations: int = 200
+    folds: int = N_FOLDS
     seed: int = 0
 
     @property
     def options(self) -> EstimateOptions:
         """How scores are estimated."""
         return EstimateOptions(permutations=self.permutations)
+
+
+def score_request(options: RunOptions, names: tuple[str, ...], layer: str = FEATURES) -> ScoreRequest:
+    """The measures of these names, as the options have them."""
+    return ScoreRequest(
+        names=names, layer=layer, permutations=options.permutations, folds=options.folds, seed=options.seed
+    )
 
 
 def measure_scores(
@@ -76,7 +87,7 @@ def measure_scores(
         request: what is asked for.
         progress: told about each measure.
     """
-    scores, distances = chosen_measures(request.names)
+    scores, distances = chosen_measures(request.names, folds=request.folds)
     total = len(scores) + len(distances)
     found: dict[str, Estimated] = {}
     rows: list[DistanceRow] = []
@@ -154,6 +165,7 @@ def pair_inputs(activations: Activations, surrogate: Activations, request: Score
         target_labels=_codes(activations),
         surrogate_labels=_codes(surrogate),
         target_groups=activations.target.groups,
+        surrogate_groups=surrogate.target.groups,
         seed=request.seed,
     )
 

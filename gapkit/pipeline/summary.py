@@ -22,15 +22,23 @@ if TYPE_CHECKING:
 LabelMaps = dict[str, list[dict[str, Any]]]
 
 
-def summarise_source(source: Source, activations: Activations) -> SourceSummary:
-    """The source as it was used."""
+def summarise_source(source: Source, activations: Activations, name: str = "") -> SourceSummary:
+    """The source as it was used.
+
+    Args:
+        source: it.
+        activations: of the target.
+        name: what the user calls it, where that is not its own name; the description has both.
+    """
+    called = name or source.name
+    model = "" if called == source.name else f"{source.name}, "
     shape = "x".join(str(size) for size in source.input.shape)
     classes = len(activations.source_classes)
     return SourceSummary(
-        name=source.name,
+        name=called,
         n_classes=classes,
         head=activations.head,
-        description=f"{source.name}: {source.input.kind} {shape}, {classes} classes, head: {activations.head}",
+        description=f"{called}: {model}{source.input.kind} {shape}, {classes} classes, head: {activations.head}",
         device=str(source.device),
         precision=source.precision,
     )
@@ -38,7 +46,11 @@ def summarise_source(source: Source, activations: Activations) -> SourceSummary:
 
 def summarise_target(activations: Activations, choice: Choice, options: RunOptions) -> TargetSummary:
     """The target as it was used."""
-    target = activations.target
+    return describe_target(activations.target, activations.embedder, choice.reason, options.split)
+
+
+def describe_target(target: Target, embedder: str, reason: str, split: str) -> TargetSummary:
+    """Samples as they were used, with what the embedder did and why it was chosen."""
     names = target.class_names or ()
     counts = (np.bincount(target.y, minlength=len(names)) if target.y.ndim == 1 else target.y.sum(axis=0)).tolist()
     return TargetSummary(
@@ -46,9 +58,9 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
         n=len(target),
         n_classes=target.n_classes,
         task=target.task or "classification",
-        embedder=activations.embedder,
-        embedder_reason=choice.reason,
-        split=options.split if target.split is not None else "all",
+        embedder=embedder,
+        embedder_reason=reason,
+        split=split if target.split is not None else "all",
         shape=tuple(target.x.shape),
         dtype=str(target.x.dtype),
         groups=target.group_key,
@@ -59,8 +71,13 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
 def conditions(options: RunOptions, target: Target, surrogate: Target | None, **more: Any) -> dict[str, Any]:
     """What changes numbers beside samples and weights: options, groups, the surrogate with its name, and ``more``."""
     groups = None if target.groups is None else digest(target.groups)[:16]
-    beside = None if surrogate is None else f"{surrogate.name} {digest(surrogate.x, surrogate.y)[:16]}"
+    beside = None if surrogate is None else f"{surrogate.name} {_hash(surrogate)}"
     return options.numbers() | more | {"groups": groups, "surrogate": beside}
+
+
+def _hash(surrogate: Target) -> str:
+    """Of all that changes numbers."""
+    return digest(surrogate.x, surrogate.y, *([] if surrogate.groups is None else [surrogate.groups]))[:16]
 
 
 def provenance(target: Target, told: dict[str, Any], weights_hash: str, *, seconds: float = 0.0) -> Provenance:

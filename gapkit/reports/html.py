@@ -15,6 +15,8 @@ from gapkit.reports.plots import figure_bytes
 from gapkit.reports.rank_charts import RANK_CHARTS
 from gapkit.reports.rank_text import agreement_table, rank_table_of, value_table
 from gapkit.reports.reading import read_gap
+from gapkit.reports.reuse_charts import REUSE_CHARTS
+from gapkit.reports.reuse_text import NOTE, read_reuse, reuse_tables
 from gapkit.reports.tables import (
     Table,
     map_tables,
@@ -24,7 +26,7 @@ from gapkit.reports.tables import (
     score_tables,
 )
 from gapkit.reports.text import target_line
-from gapkit.results import GapResult, RankResult, Result
+from gapkit.results import GapResult, RankResult, Result, ReuseResult
 
 SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
 
@@ -112,6 +114,18 @@ def _rank_content(result: RankResult) -> dict[str, Any]:
     }
 
 
+def _reuse_content(result: ReuseResult) -> dict[str, Any]:
+    """Reading and tables of a reuse result."""
+    return {
+        "surrogate_line": target_line(result.surrogate),
+        "target_line": "" if result.target is None else target_line(result.target),
+        "reading": read_reuse(result),
+        "tables": reuse_tables(result),
+        "note": NOTE,
+        "details": [_provenance(result, [])],
+    }
+
+
 def _provenance(result: Result, more: list[tuple[str, str]]) -> Table:
     """Versions, seed, hashes, options and time."""
     rows = provenance_rows(result.provenance)
@@ -135,5 +149,6 @@ def _template(name: str) -> jinja2.Template:
 
 KINDS = {
     GapResult.kind: Kind(charts=CHARTS, template="report.html.j2", content=_gap_content),
+    ReuseResult.kind: Kind(charts=REUSE_CHARTS, template="reuse.html.j2", content=_reuse_content),
     RankResult.kind: Kind(charts=RANK_CHARTS, template="rank.html.j2", content=_rank_content),
 }

@@ -15,17 +15,21 @@ from gapkit.results.provenance import (
     library_versions,
 )
 from gapkit.results.rank import Agreement, Rank, RankResult, RankRow
+from gapkit.results.reuse import LayerReuse, Projection, ReuseResult
 
 __all__ = [
     "LIBRARIES",
     "Agreement",
     "SCHEMA",
     "GapResult",
+    "LayerReuse",
     "Pictures",
+    "Projection",
     "Provenance",
     "Rank",
     "RankResult",
     "RankRow",
+    "ReuseResult",
     "Result",
     "SourceSummary",
     "TargetSummary",

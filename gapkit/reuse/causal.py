@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,55 +58,74 @@ class Trial:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
-def layer_hits(trial: Trial, layers: Iterable[str], progress: Progress = no_progress) -> dict[str, LayerHits | str]:
-    """Hits of each layer tuned, rewound and reset, all else tuned; or why a layer cannot be rewound or reset.
+def layer_hits(
+    trial: Trial, parts: Mapping[str, tuple[str, ...]], progress: Progress = no_progress
+) -> dict[str, LayerHits | str]:
+    """Hits of each part of the model tuned, rewound and reset, all else tuned; or why it cannot be rewound or reset.
 
-    BatchNorm's statistics are re-estimated for every run, that of the tuned model too, so that runs differ in the layer
+    BatchNorm's statistics are re-estimated for every run, that of the tuned model too, so that runs differ in the part
     alone. The model is afterwards as it was, to the bit.
 
     Args:
         trial: the model and the samples.
-        layers: names of submodules that both models have.
+        parts: name -> the layers that are swapped together, names of submodules that both models have.
         progress: told about the runs.
 
     Raises:
         OptionError: there is no such layer.
         SourceError: the model does not run on what the embedder gives.
     """
-    names = list(layers)
-    total, done = 1 + len(names) * (1 + len(trial.seeds)), 0
-
-    def run(layer: str, values: Mapping[str, Tensor]) -> PerSample:
-        nonlocal done
-        with swapped(trial.tuned.module, layer, values):
-            found = hits(trial)
-        done += 1
-        progress(TASK, done, total)
-        return found
-
-    tuned = run("", {})
-    majority = majority_hits(trial.scored.y)
+    each = 1 + len(trial.seeds)
+    total, majority = 1 + each * len(parts), majority_hits(trial.scored.y)
+    tuned = hits(trial)
+    progress(TASK, 1, total)
     found: dict[str, LayerHits | str] = {}
-    for layer in names:
-        start = done
+    for index, (name, layers) in enumerate(parts.items()):
+        rows: list[PerSample] = []
         try:
-            rewound = run(layer, rewind_values(trial.tuned.module, trial.pretrained, layer))
-            reset = [run(layer, values) for values in _resets(trial, layer)]
+            for values in _other_values(trial, layers):
+                with swapped(trial.tuned.module, "", values):
+                    rows.append(hits(trial))
+                progress(TASK, 1 + index * each + len(rows), total)
         except UndefinedError as error:
-            found[layer] = str(error)
-            done = start + 1 + len(trial.seeds)
-            progress(TASK, done, total)
+            found[name] = str(error)
+            progress(TASK, 1 + (index + 1) * each, total)
             continue
-        found[layer] = LayerHits(
-            tuned=tuned, rewound=rewound, reset=np.array(reset), majority=majority, groups=trial.scored.groups
+        found[name] = LayerHits(
+            tuned=tuned, rewound=rows[0], reset=np.array(rows[1:]), majority=majority, groups=trial.scored.groups
         )
     return found
 
 
-def _resets(trial: Trial, layer: str) -> Iterator[dict[str, Tensor]]:
-    """The values of a layer for each seed, one at a time."""
+def _other_values(trial: Trial, layers: tuple[str, ...]) -> Iterator[dict[str, Tensor]]:
+    """Names in the model -> values: rewound, then reset by each seed, one set at a time.
+
+    Raises:
+        UndefinedError: the layer, or of several every one, cannot be rewound or reset.
+    """
+    module, pretrained = trial.tuned.module, trial.pretrained
+    yield _together(layers, lambda layer: rewind_values(module, pretrained, layer))
     for seed in trial.seeds:
-        yield reset_values(trial.tuned.module, trial.pretrained, layer, seed=seed, how=trial.how)
+        reset = partial(reset_values, module, pretrained, seed=seed, how=trial.how)
+        yield _together(layers, reset)
+
+
+def _together(layers: tuple[str, ...], values: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The values of several layers by their names in the model; of several, those without any are left out.
+
+    Raises:
+        UndefinedError: none has any.
+    """
+    found: dict[str, Tensor] = {}
+    failure: UndefinedError | None = None
+    for layer in layers:
+        try:
+            found |= {f"{layer}.{name}" if layer else name: value for name, value in values(layer).items()}
+        except UndefinedError as error:
+            failure = error
+    if failure is not None and not found:
+        raise failure
+    return found
 
 
 def hits(trial: Trial) -> PerSample:

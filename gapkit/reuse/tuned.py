@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from gapkit.reuse.initialising import copied
-from gapkit.sources.checkpoint import other_architecture
+from gapkit.sources.checkpoint import check_file, other_architecture, read_checkpoint
 from gapkit.sources.cut import Cut, generic_names
 from gapkit.sources.forward import evaluating
+from gapkit.sources.load import load_source
 from gapkit.sources.source import Source
 from gapkit.types import Adapter
+
+PREFIXES = ("timm", "hf", "vit")
+"""What names of sources begin with, where they are no paths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,3 +147,29 @@ def _fit_head(module: nn.Module, head: nn.Linear, state: Mapping[str, Tensor]) -
         fresh = nn.Linear(head.in_features, len(weight), bias=bias is not None)
         setattr(module.get_submodule(parent), own, fresh.to(device=head.weight.device, dtype=head.weight.dtype))
     return len(weight)
+
+
+def as_tuned(source: Source, given: Source | nn.Module | str | Path) -> Tuned:
+    """A tuned model in the cut of its source.
+
+    Args:
+        source: what it was tuned from.
+        given: a source, a module of the same architecture, the path of a checkpoint or of a folder as timm and
+            transformers write them, or a name that ``load_source`` takes.
+
+    Raises:
+        SourceError: it cannot be read, or is of another architecture.
+    """
+    if isinstance(given, nn.Module):
+        return tuned_source(source, given.state_dict(), name=f"tuned {type(given).__name__}")
+    if isinstance(given, Source):
+        tuned = tuned_source(source, given.module.state_dict(), name=given.name)
+        if given.class_names is not None and given.n_classes == tuned.source.n_classes:
+            tuned.source.adapter.class_names = given.class_names
+        return tuned
+    text = str(given)
+    path = Path(text.removeprefix("file:")).expanduser()
+    if not path.is_dir() and (isinstance(given, Path) or path.is_file() or text.partition(":")[0] not in PREFIXES):
+        check_file(path, name=text)
+        return tuned_source(source, read_checkpoint(path), name=path.name)
+    return as_tuned(source, load_source(f"file:{path}" if path.is_dir() else text))

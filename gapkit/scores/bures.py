@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.distance import cdist
 
 from gapkit.arrays import AnyShape, Array, Features, Floats, Indices, Labels
+from gapkit.statistics.totals import measure_totals
 
 Covariance = Literal["full", "diagonal", "shrunk"]
 Correction = Literal[0, 1]
@@ -128,7 +129,6 @@ def _root(centred: Floats, covariance: Covariance) -> Floats:
     if covariance == "shrunk" and centred.any():
         share = _shrinkage(centred)
         # Two roots below each other are a root of the sum of their covariances.
-        share = min(max(share, 0.0), 1.0)  # rounding leaves the range where all samples are alike
         isotropic = np.sqrt(share * np.square(centred).sum() / n_features) * np.eye(n_features)
         centred = np.vstack([np.sqrt(1 - share) * centred, isotropic])
     if len(centred) <= n_features:
@@ -138,11 +138,8 @@ def _root(centred: Floats, covariance: Covariance) -> Floats:
 
 def _shrinkage(centred: Floats) -> float:
     """Ledoit and Wolf's share, which no scale of the samples changes."""
-    from sklearn import covariance  # pyright: ignore[reportMissingTypeStubs]
-
-    library: Any = covariance
     # Of order 1: its fourth powers would leave float64 at extreme scales.
-    return float(library.ledoit_wolf_shrinkage(centred / np.abs(centred).max(), assume_centered=True))
+    return measure_totals(centred / np.abs(centred).max()).shrinkage
 
 
 def _by_rank(roots: Sequence[Floats]) -> Iterator[tuple[Array, Floats]]:

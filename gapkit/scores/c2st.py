@@ -61,7 +61,8 @@ def c2st_auc(
     if x_groups is not None or y_groups is not None:
         groups = _groups(x_groups, len(first), "x_groups"), _groups(y_groups, len(second), "y_groups")
         _check_groups(*groups, folds)
-    return _auc(first, second, groups, folds, seed)
+    pair = PairInputs(target=first, surrogate=second)
+    return _auc(pair.target, pair.surrogate, groups, folds, seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +95,13 @@ class C2st:
     )
 
     def between(self, pair: PairInputs) -> float:
-        """The area; groups of the target are never split.
+        """The area; groups are never split.
 
         Raises:
             UndefinedError: fewer samples, or groups, of a side than folds.
         """
-        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, x_groups=pair.target_groups)
+        groups = {"x_groups": pair.target_groups, "y_groups": pair.surrogate_groups}
+        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, **groups)
 
 
 def roc_area(negative: PerSample, positive: Floats) -> float:

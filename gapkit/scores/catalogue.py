@@ -20,7 +20,7 @@ from gapkit.scores.nce import NCE
 from gapkit.scores.otdd import OTDD
 from gapkit.scores.otdd_options import OTDDOptions
 from gapkit.scores.parc import PARC
-from gapkit.scores.probes import KnnAccuracy, LinearProbeAccuracy
+from gapkit.scores.probes import N_FOLDS, KnnAccuracy, LinearProbeAccuracy
 from gapkit.scores.sfda import SFDA
 from gapkit.scores.sinkhorn import Sinkhorn
 from gapkit.scores.sliced import SlicedWasserstein
@@ -31,8 +31,8 @@ PIPELINE_LIMIT = 2000
 """Samples of either side for OTDD, which is solved a dozen times for interval and floor."""
 
 
-def scores() -> tuple[Score, ...]:
-    """Transferability scores."""
+def scores(folds: int = N_FOLDS) -> tuple[Score, ...]:
+    """Transferability scores; those that are cross-fitted on so many folds."""
     return (
         LEEP(),
         NCE(),
@@ -45,32 +45,32 @@ def scores() -> tuple[Score, ...]:
         LFC(),
         SFDA(),
         PARC(),
-        KnnAccuracy(),
-        LinearProbeAccuracy(),
+        KnnAccuracy(n_folds=folds),
+        LinearProbeAccuracy(n_folds=folds),
     )
 
 
-def distances() -> tuple[Distance, ...]:
-    """Distances between the target and the surrogate."""
+def distances(folds: int = N_FOLDS) -> tuple[Distance, ...]:
+    """Distances between the target and the surrogate; a classifier is cross-fitted on so many folds."""
     return (
         Mmd(),
         Energy(),
         Sinkhorn(),
         SlicedWasserstein(),
         Frechet(),
-        C2st(),
+        C2st(folds=folds),
         OTDD(options=OTDDOptions(limit=PIPELINE_LIMIT)),
     )
 
 
-def chosen_measures(names: Sequence[str]) -> tuple[tuple[Score, ...], tuple[Distance, ...]]:
+def chosen_measures(names: Sequence[str], *, folds: int = N_FOLDS) -> tuple[tuple[Score, ...], tuple[Distance, ...]]:
     """The scores and distances that names stand for: "all", "fast" (the cheap scores), "none", or single ones.
 
     Raises:
         OptionError: an unknown name, or "none" beside others.
     """
-    known_scores = {score.traits.name: score for score in scores()}
-    known_distances = {distance.traits.name: distance for distance in distances()}
+    known_scores = {score.traits.name: score for score in scores(folds)}
+    known_distances = {distance.traits.name: distance for distance in distances(folds)}
     known = [*known_scores, *known_distances, ALL, FAST, NONE]
     for name in names:
         if name not in known:

@@ -11,6 +11,9 @@ from gapkit.statistics.checks import check_features
 ROW_SUM_TOLERANCE = 1e-3
 """Float16 and float32 softmax rows are off by less."""
 
+LARGEST = 1e140
+"""Of features whose squares are summed over pairs of samples."""
+
 
 def check_pair(x: Array, y: Array) -> tuple[Features, Floats]:
     """Two samples (n, d) and (m, d) as float64.
@@ -39,6 +42,21 @@ def check_sizes(x: Features, y: Floats, *, name: str, least: int = 2) -> None:
             f"{len(x)} samples beside {len(y)}",
             expected=f"at least {least} on either side for {name}",
             remedy="give more samples",
+        )
+
+
+def check_squares(x: Features, y: Floats) -> None:
+    """Refuse features whose squares, or sums of them, leave float64: a result in squared units cannot hold them.
+
+    Raises:
+        DataError: names the size.
+    """
+    largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
+    if largest > LARGEST:
+        raise DataError(
+            f"features of the size of {largest:.1g}",
+            expected=f"at most {LARGEST:.0g}, for a distance in squared units",
+            remedy="divide the features of both sides by one number",
         )
 
 

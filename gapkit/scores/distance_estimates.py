@@ -42,7 +42,7 @@ def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOpt
     null = _permuted_null(distance, pair, options)
     row = replace(row, value=value, interval=interval, null=null, status="ok", reason=reason)
     try:
-        floor = noise_floor(distance, pair, target_groups=pair.target_groups)
+        floor = noise_floor(distance, pair)
     except UndefinedError as error:
         return replace(row, reason=row.reason or f"no floor: {error.got}")
     return replace(row, floor=floor.highest, halves=floor.between, floor_size=floor.size)
@@ -67,10 +67,12 @@ def undefined_distance(traits: Traits, n: int, reason: str, *, n_surrogate: int 
 
 def _leave_out(distance: Distance, pair: PairInputs, value: float) -> tuple[Jackknife | None, str]:
     """The distance without a block of both sides, block by block; None where it cannot be computed, and why."""
-    first = deal(len(pair.target), BLOCKS, strata=pair.target_labels, groups=pair.target_groups, seed=pair.seed)
-    second = deal(len(pair.surrogate), BLOCKS, strata=pair.surrogate_labels, seed=pair.seed)
+    groups = (pair.target_groups, pair.surrogate_groups)
+    first = deal(len(pair.target), BLOCKS, strata=pair.target_labels, groups=groups[0], seed=pair.seed)
+    second = deal(len(pair.surrogate), BLOCKS, strata=pair.surrogate_labels, groups=groups[1], seed=pair.seed)
     if first is None or second is None:
-        return None, "no interval: fewer samples than a jackknife takes"
+        what = "samples" if groups[0 if first is None else 1] is None else "groups"
+        return None, f"no interval: fewer {what} than a jackknife takes"
     count = min(int(first.max()), int(second.max())) + 1
     first, second = first % count, second % count
     replicates: list[float] = []
@@ -107,6 +109,7 @@ def take(pair: PairInputs, target: Indices, surrogate: Array) -> PairInputs:
         target_labels=_at(pair.target_labels, target),
         surrogate_labels=_at(pair.surrogate_labels, surrogate),
         target_groups=_at(pair.target_groups, target),
+        surrogate_groups=_at(pair.surrogate_groups, surrogate),
     )
 
 

@@ -41,7 +41,9 @@ def energy_distance(x: Array, y: Array, *, unbiased: bool = True) -> float:
     first, second = check_pair(x, y)
     if unbiased:
         check_sizes(first, second, name="the unbiased energy distance")
-    return 2 * mean_between(first, second, np.sqrt) - _within(first, unbiased) - _within(second, unbiased)
+    pair = PairInputs(target=first, surrogate=second)
+    between = mean_between(pair.target, pair.surrogate, np.sqrt)
+    return pair.in_features_units(2 * between - _within(pair.target, unbiased) - _within(pair.surrogate, unbiased))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ class Energy:
         Raises:
             UndefinedError: fewer than two samples of a side.
         """
-        return energy_distance(*subsample_pair(pair.target, pair.surrogate, self.limit, seed=pair.seed))
+        found = energy_distance(*subsample_pair(pair.target, pair.surrogate, self.limit, seed=pair.seed))
+        return pair.in_features_units(found)
 
 
 def _within(x: Floats, unbiased: bool) -> float:

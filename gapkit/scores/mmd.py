@@ -51,10 +51,11 @@ def mmd2(x: Array, y: Array, *, bandwidth: Literal["median"] | float | Sequence[
         raise OptionError(
             f"bandwidth is {bandwidth!r}", expected="median, a number, or numbers", remedy="use bandwidth='median'"
         )
+    pair = PairInputs(target=first, surrogate=second)
     if isinstance(bandwidth, float | int | np.number):
-        return _mmd2(first, second, _squared([float(bandwidth)], 1.0))
+        return _mmd2(pair.target, pair.surrogate, _squared([float(bandwidth) / pair.unit], 1.0))
     factors = [1.0] if isinstance(bandwidth, str) else [float(factor) for factor in bandwidth]
-    return _mmd2(first, second, _squared(factors, pooled_median(first, second)))
+    return _mmd2(pair.target, pair.surrogate, _squared(factors, pooled_median(pair.target, pair.surrogate)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,8 @@ class Mmd:
         def distance(other: PairInputs) -> float:
             first, second = subsample_pair(other.target, other.surrogate, self.limit, seed=other.seed)
             check_sizes(first, second, name="the unbiased MMD")
-            return _mmd2(first, second, squares)
+            unit = pair.unit / other.unit
+            return _mmd2(first, second, [square * unit**2 for square in squares])
 
         return distance
 
@@ -114,7 +116,7 @@ def _squared(factors: Sequence[float], median: float) -> list[float]:
         raise OptionError(
             f"bandwidth is {list(factors)}", expected="positive numbers", remedy="use 'median', or factors of it"
         )
-    return [factor**2 * median for factor in factors]
+    return [factor * factor * median for factor in factors]
 
 
 def _mmd2(x: Floats, y: Floats, squares: Sequence[float]) -> float:

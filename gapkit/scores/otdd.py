@@ -11,7 +11,7 @@ import numpy as np
 from gapkit.arrays import Array, Features, Labels
 from gapkit.errors import UndefinedError
 from gapkit.scores.bures import PerPair
-from gapkit.scores.checks import check_pair
+from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.coupling import Transport
 from gapkit.scores.inputs import PairInputs
 from gapkit.scores.otdd_labels import LabelledSide, any_classes, labelled_side, mean_distances, shape_distances
@@ -70,6 +70,7 @@ def otdd(x1: Array, y1: Array, x2: Array, y2: Array, *, options: OTDDOptions | N
     """
     options = OTDDOptions() if options is None else options
     x1, x2 = check_pair(x1, x2)
+    check_squares(x1, x2)
     first, notes = prepare_side(x1, y1, name="y1", options=options)
     second, more = prepare_side(x2, y2, name="y2", options=options)
     return _result(first, second, options, notes + more)
@@ -174,4 +175,5 @@ class OTDD:
                 remedy="give labels, or use a marginal distance such as mmd2",
             )
         options = replace(self.options, seed=pair.seed)
-        return otdd(pair.target, pair.target_labels, pair.surrogate, pair.surrogate_labels, options=options).value
+        found = otdd(pair.target, pair.target_labels, pair.surrogate, pair.surrogate_labels, options=options).value
+        return pair.in_features_units(found, squared=options.unit != "paper")

@@ -16,9 +16,9 @@ from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.ridge_accuracy import ridge_accuracy
 from gapkit.statistics.folds import Folds, stratified_folds
-from gapkit.statistics.neighbours import choose_neighbours, make_neighbourhood
+from gapkit.statistics.neighbours import make_neighbourhood
 from gapkit.statistics.probes import Probe, knn_probe, linear_probe
-from gapkit.statistics.splits import class_shares, fold_splits
+from gapkit.statistics.splits import fold_splits
 from gapkit.statistics.uncertainty import ratio_intervals
 from gapkit.types import Traits
 
@@ -94,6 +94,21 @@ def linear_probe_accuracy(
     return LinearProbeAccuracy(n_folds=n_folds).on(inputs)(inputs.labels)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShareOfHits:
+    """An accuracy as a function of labels.
+
+    Attributes:
+        probe: labels (n,) to the hits that it is the share of.
+    """
+
+    probe: Callable[[Array], Probe]
+
+    def __call__(self, labels: Array) -> float:
+        """The accuracy on one labelling."""
+        return self.probe(labels).accuracy
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldedAccuracy(ABC):
     """An accuracy of held-out samples.
@@ -119,12 +134,20 @@ class FoldedAccuracy(ABC):
         return self.folds(inputs).ids
 
     @abstractmethod
+    def on(self, inputs: ScoreInputs) -> ShareOfHits:
+        """What does not depend on labels, once.
+
+        Raises:
+            UndefinedError: fewer than two classes can be scored.
+        """
+
     def probe(self, inputs: ScoreInputs) -> Probe:
         """The hits of every sample, of which the accuracy is the mean.
 
         Raises:
             UndefinedError: fewer than two classes can be scored.
         """
+        return self.on(inputs).probe(inputs.labels)
 
     def interval(self, inputs: ScoreInputs, *, level: float = 0.95) -> Interval:
         """Of the accuracy, by a bootstrap of samples, or of groups.
@@ -156,7 +179,7 @@ class KnnAccuracy(FoldedAccuracy):
         avoids="neighbours that are the sample itself; k chosen on what is scored; ties left to chance",
     )
 
-    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+    def on(self, inputs: ScoreInputs) -> ShareOfHits:
         """Make folds and find neighbours, once.
 
         Raises:
@@ -164,27 +187,13 @@ class KnnAccuracy(FoldedAccuracy):
         """
         folds, groups, seed = self.folds(inputs), inputs.groups, inputs.seed
         splits = fold_splits(inputs.labels, folds, groups=groups, seed=seed)
-        neighbourhood = make_neighbourhood(inputs.features, splits, seed=seed)
+        near = make_neighbourhood(inputs.features, splits, seed=seed)
 
-        def score(labels: Array) -> float:
-            codes, n_classes = by_occurrence(labels)
-            hits = 0
-            for split in fold_splits(codes, folds, groups=groups, seed=seed):
-                prior = class_shares(codes[split.fit], n_classes)
-                found = choose_neighbours(neighbourhood, codes, split, prior).scored
-                hits += int((found.argmax(axis=1) == codes[split.scored]).sum())
-            return hits / int((folds.ids >= 0).sum())
+        def probe(labels: Array) -> Probe:
+            codes = by_occurrence(labels)[0]
+            return knn_probe(inputs.features, codes, folds, groups=groups, seed=seed, neighbourhood=near)
 
-        return score
-
-    def probe(self, inputs: ScoreInputs) -> Probe:
-        """The hits of every sample, of which the accuracy is the mean.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        codes = by_occurrence(inputs.labels)[0]
-        return knn_probe(inputs.features, codes, self.folds(inputs), groups=inputs.groups, seed=inputs.seed)
+        return ShareOfHits(probe=probe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,14 +221,19 @@ class LinearProbeAccuracy(FoldedAccuracy):
         avoids="one random split; a penalty that is chosen on what is scored, or not at all",
     )
 
-    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+    def on(self, inputs: ScoreInputs) -> ShareOfHits:
         """Make folds, once; everything else is a fit to the labels.
 
         Raises:
             UndefinedError: fewer than two classes can be scored.
         """
         folds = self.folds(inputs)
-        return lambda labels: self._probe(inputs, folds, labels).accuracy
+
+        def probe(labels: Array) -> Probe:
+            codes = by_occurrence(labels)[0]
+            return linear_probe(inputs.features, codes, folds, groups=inputs.groups, seed=inputs.seed)
+
+        return ShareOfHits(probe=probe)
 
     def null_statistic(self, inputs: ScoreInputs) -> tuple[str, Callable[[Array], float]]:
         """Name and function of the accuracy of a ridge classifier on the same folds, which shares all but class sums.
@@ -229,19 +243,6 @@ class LinearProbeAccuracy(FoldedAccuracy):
         """
         score = ridge_accuracy(inputs.features, self.folds(inputs))
         return RIDGE, lambda labels: score(*by_occurrence(labels))
-
-    def probe(self, inputs: ScoreInputs) -> Probe:
-        """The hits of every sample, of which the accuracy is the mean.
-
-        Raises:
-            UndefinedError: fewer than two classes can be scored.
-        """
-        return self._probe(inputs, self.folds(inputs), inputs.labels)
-
-    def _probe(self, inputs: ScoreInputs, folds: Folds, labels: Array) -> Probe:
-        """The probe of one labelling."""
-        codes = by_occurrence(labels)[0]
-        return linear_probe(inputs.features, codes, folds, groups=inputs.groups, seed=inputs.seed)
 
 
 def by_occurrence(labels: Array) -> tuple[Labels, int]:

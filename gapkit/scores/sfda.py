@@ -114,10 +114,12 @@ class SFDA:
                 remedy="take another layer, or check how the features were made",
             )
         points = inputs.spectrum.coordinates(d) / (np.sqrt(total) if self.normalise else 1.0)
+        # Nothing but the eigenvalue that it multiplies has a unit.
+        strength = self.strength if self.normalise else self.strength * inputs.unit * inputs.unit
 
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
-            return _self_challenging(points, by_class(codes, n_classes), d, self.strength)
+            return _self_challenging(points, by_class(codes, n_classes), d, strength)
 
         return score
 

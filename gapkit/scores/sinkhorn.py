@@ -10,7 +10,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats
 from gapkit.errors import OptionError, UndefinedError
-from gapkit.scores.checks import check_pair
+from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.entropic import solve_entropic
 from gapkit.scores.inputs import PairInputs
 from gapkit.scores.pairwise import Pairs, median_square, squared_distances
@@ -98,6 +98,7 @@ def sinkhorn_divergence(
         (9.0, 4.5, True)
     """
     first, second = check_pair(x, y)
+    check_squares(first, second)
     epsilon = _check_positive("regularisation", regularisation) * _median_cost(first, second)
     return _diverge(first, second, epsilon, tolerance, max_iterations)
 
@@ -153,7 +154,9 @@ class Sinkhorn:
 
         def divergence(other: PairInputs) -> float:
             sides = subsample_pair(other.target, other.surrogate, self.limit, seed=other.seed)
-            return _value(_diverge(*sides, epsilon, self.tolerance, self.max_iterations))
+            unit = pair.unit / other.unit
+            found = _diverge(*sides, epsilon * unit**2, self.tolerance, self.max_iterations)
+            return other.in_features_units(_value(found), squared=True)
 
         return divergence
 

@@ -48,7 +48,8 @@ def sliced_wasserstein(x: Array, y: Array, *, projections: int = 200, p: float =
     """
     first, second = check_pair(x, y)
     _check_options(projections, p)
-    return _sliced(first, second, directions(first.shape[1], projections, seed=seed), p)
+    pair = PairInputs(target=first, surrogate=second, seed=seed)
+    return SlicedWasserstein(projections=projections, p=p).between(pair)
 
 
 def directions(n_features: int, count: int, *, seed: int) -> Directions:
@@ -96,7 +97,7 @@ class SlicedWasserstein:
         """The distance, by the directions of the pair's seed."""
         _check_options(self.projections, self.p)
         chosen = directions(pair.target.shape[1], self.projections, seed=pair.seed)
-        return _sliced(pair.target, pair.surrogate, chosen, self.p)
+        return pair.in_features_units(_sliced(pair.target, pair.surrogate, chosen, self.p))
 
 
 def _check_options(projections: int, p: float) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Floats
-from gapkit.errors import OptionError
+from gapkit.errors import OptionError, UndefinedError
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.class_sums import by_class
@@ -18,6 +18,10 @@ from gapkit.types import Traits
 
 EPSILON = 1e-4
 """As in the paper's code."""
+LARGEST_RATIO = 1e300
+"""Of epsilon and the features' squares, to either side."""
+SMALL = 1e-4
+"""Trace below which the 1 that is added would take the digits of the eigenvalues."""
 TRUSTED = 1e-8
 """Relative error of a pivot up to which a Cholesky factor's log-determinant is taken."""
 
@@ -98,11 +102,19 @@ class TransRate:
         """Code all features once.
 
         Raises:
-            UndefinedError: a single class, by the function that is returned.
+            UndefinedError: features that epsilon cannot be compared with in float64; a single class, by the function
+                that is returned.
         """
         spectrum = inputs.spectrum
         variance = float(spectrum.values.sum()) / spectrum.n
-        epsilon = self.epsilon * (variance if self.normalise and variance > 0 else 1.0)
+        scale = variance if self.normalise else 1 / inputs.unit / inputs.unit
+        epsilon = self.epsilon * scale if variance > 0 else self.epsilon
+        if not 1 / LARGEST_RATIO < epsilon < LARGEST_RATIO:
+            raise UndefinedError(
+                f"features of the size of {inputs.unit:.1g} beside an epsilon of {self.epsilon}",
+                expected="squares of the features that can be compared with epsilon",
+                remedy="normalise, or divide the features by one number",
+            )
         whole = 0.5 * float(np.log1p(spectrum.values / (spectrum.n * epsilon)).sum())
 
         def score(labels: Array) -> float:
@@ -127,6 +139,8 @@ def coding_rate(centred: Floats, epsilon: float) -> float:
     gram: Floats = centred @ centred.T if n <= d else centred.T @ centred
     gram /= n * epsilon
     trace, size = float(np.trace(gram)), len(gram)
+    if trace < SMALL:
+        return 0.5 * float(np.log1p(np.maximum(np.linalg.eigvalsh(gram), 0.0)).sum())
     gram[np.diag_indices(size)] += 1
     rounding = ROUNDING * trace
     try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Labels, generator
-from gapkit.errors import DataError, OptionError
+from gapkit.errors import DataError
+from gapkit.options import check_least
 
 FOLD_STREAM, INNER_STREAM = 1, 2
 NEVER = -1
@@ -65,8 +66,7 @@ def stratified_folds(labels: Labels, n_folds: int = 5, *, groups: Labels | None 
         >>> folds.unscored, sorted(folds.ids.tolist())
         ((2,), [-1, 0, 0, 1, 1, 2, 2])
     """
-    if n_folds < 2:
-        raise OptionError(f"folds is {n_folds}", expected="at least 2", remedy="use --folds 5")
+    check_least("folds", n_folds, 2)
     codes = _by_first_occurrence(labels)
     units = np.arange(len(codes)) if groups is None else _by_first_occurrence(groups)
     scorable = _units_per_class(codes, units) >= n_folds

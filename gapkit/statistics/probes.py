@@ -9,7 +9,7 @@ import numpy as np
 from gapkit.arrays import Features, Labels, Mask, PerSample, TargetProbabilities
 from gapkit.statistics.folds import Folds
 from gapkit.statistics.logistic import choose_logistic
-from gapkit.statistics.neighbours import choose_neighbours, make_neighbourhood
+from gapkit.statistics.neighbours import Neighbourhood, choose_neighbours, make_neighbourhood
 from gapkit.statistics.scaling import fit_scaling
 from gapkit.statistics.splits import class_shares, fold_splits
 
@@ -75,7 +75,13 @@ def linear_probe(
 
 
 def knn_probe(
-    features: Features, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
+    features: Features,
+    labels: Labels,
+    folds: Folds,
+    *,
+    groups: Labels | None = None,
+    seed: int = 0,
+    neighbourhood: Neighbourhood | None = None,
 ) -> Probe:
     """The vote of the k nearest neighbours on standardised features, cross-fitted; k by log loss on the inner split.
 
@@ -85,6 +91,7 @@ def knn_probe(
         folds: of these samples.
         groups: (n,) codes of samples that belong together, as the folds were made with.
         seed: of the inner split and of the order that breaks ties.
+        neighbourhood: of these samples, where it was made before for other labels of them.
 
     Example:
         >>> from gapkit.statistics.folds import stratified_folds
@@ -95,7 +102,7 @@ def knn_probe(
     n_classes = int(labels.max()) + 1
     q = np.tile(class_shares(labels, n_classes), (len(labels), 1))
     splits = fold_splits(labels, folds, groups=groups, seed=seed)
-    neighbourhood = make_neighbourhood(features, splits, seed=seed)
+    neighbourhood = neighbourhood or make_neighbourhood(features, splits, seed=seed)
     chosen: list[float] = []
     for split in splits:
         fitted = choose_neighbours(neighbourhood, labels, split, class_shares(labels[split.fit], n_classes))

@@ -6,10 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices
+from gapkit.arrays import Array, Features, Floats, Indices
 
 LEAST_SPREAD = 1e-12
 """Of a column that varies, as a share of its mean; below it is rounding."""
+MODERATE = 2.0**200
+"""Values up to it, and down to its inverse, have sums of fourth powers in float64."""
+
+
+def power_of_two(*values: Array) -> float:
+    """The power of two in whose units very large or very small values are of order 1; 1.0 for all others.
+
+    Values that are divided by it keep all of their digits.
+
+    Example:
+        >>> power_of_two(np.array([-3.0, 0.5])), power_of_two(np.array([1e80])) == 2.0**265
+        (1.0, True)
+    """
+    largest = max(max(float(part.max(initial=0.0)), -float(part.min(initial=0.0))) for part in values)
+    if largest == 0 or 1 / MODERATE <= largest <= MODERATE:
+        return 1.0
+    return 2.0 ** (int(np.frexp(largest)[1]) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

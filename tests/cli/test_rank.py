@@ -55,6 +55,7 @@ def test_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         (["--sources", ","], "no sources; expected at least one"),
         (["--sources", "vitt"], "did you mean 'vit'"),
+        (["--sources", "vit,vit"], "vit twice among the sources; expected each once"),
         (["--scores", "logmee"], "did you mean 'logme'"),
         (["--scores", "mmd2"], "expected scores that sources can be ranked by"),
         (["--scores", "none"], "expected scores that sources can be ranked by"),

@@ -129,3 +129,65 @@ def test_mistakes_are_said() -> None:
         gk.RankOptions(scores=("mmd2",))
     with pytest.raises(OptionError, match="draws 3"):
         gk.RankOptions(draws=3)
+
+
+def test_one_source_or_name_alone_is_one_source() -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> gk.Source:
+        asked.append(name)
+        return make_source(0)
+
+    by_name = gk.rank("vit", target(), options=OPTIONS, load=load)
+    assert (asked, [row.source for row in by_name.rows]) == (["vit"], ["vit"])
+    alone = gk.rank(make_source(0), target(), options=OPTIONS)
+    assert [row.source for row in alone.rows] == ["Sequential"]
+    assert alone.rows[0].scores == by_name.rows[0].scores
+
+
+def test_two_sources_of_one_name_are_refused() -> None:
+    with pytest.raises(OptionError, match="vit twice among the sources; expected each once"):
+        gk.rank(["vit", "vit"], target())
+
+
+def test_what_is_no_source_is_refused_before_anything_is_computed() -> None:
+    with pytest.raises(OptionError, match=r"Flatten among the sources.*Source\.from_module"):
+        gk.rank({"net": nn.Flatten()}, target())
+    with pytest.raises(OptionError, match="int among the sources; expected sources, or their names"):
+        gk.rank([3], target())
+
+
+def test_a_source_is_called_by_the_name_it_was_given_and_described_by_both(ranked: gk.RankResult) -> None:
+    assert [source.name for source in ranked.sources] == ["net0", "net1", "net2"]
+    for source in ranked.sources:
+        assert source.description == f"{source.name}: Sequential, image 1x8x8, 6 classes, head: own"
+        assert f"source    {source.name}: Sequential, image" in ranked.table()
+    (alone,) = gk.rank(make_source(0), target(), options=OPTIONS).sources
+    assert alone.description == "Sequential: image 1x8x8, 6 classes, head: own"
+
+
+@pytest.mark.parametrize("field", ["layers", "scores", "discrepancies"])
+def test_one_string_is_one_name_and_none_is_kept_twice(field: str) -> None:
+    name = {"layers": "blocks.*", "scores": "lfc", "discrepancies": "kl"}[field]
+    for given in (name, [name], (name, name)):
+        assert getattr(gk.MeasureOptions(**{field: given}), field) == (name,)
+        if field != "discrepancies":
+            assert getattr(gk.RankOptions(**{field: given}), field) == (name,)
+    with pytest.raises(OptionError, match=f"{field} is 3; expected a name, or several"):
+        gk.MeasureOptions(**{field: 3})
+
+
+def test_a_string_that_is_no_name_is_refused_whole() -> None:
+    with pytest.raises(OptionError, match="did you mean 'lfc'"):
+        gk.RankOptions(scores="lfcc")
+    with pytest.raises(OptionError, match="discrepancy 'kll'"):
+        gk.MeasureOptions(discrepancies="kll")
+
+
+@pytest.mark.parametrize("option", ["seed", "permutations", "n_bins", "max_samples", "batch_size", "draws"])
+def test_numbers_that_are_no_whole_numbers_are_refused(option: str) -> None:
+    for wrong in (1.5, "3", True):
+        with pytest.raises(OptionError, match=f"{option} {wrong!r}; expected a whole number"):
+            gk.RankOptions(**{option: wrong})
+    with pytest.raises(OptionError, match=f"{option} -1; expected at least"):
+        gk.RankOptions(**{option: -1})

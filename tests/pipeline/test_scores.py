@@ -14,6 +14,7 @@ from gapkit.scores.catalogue import chosen_measures, distances, scores
 from gapkit.scores.h_score import h_score
 from gapkit.scores.leep import leep
 from gapkit.scores.logme import logme
+from gapkit.scores.probes import knn_accuracy, linear_probe_accuracy
 
 N = 90
 SCORES = [score.traits.name for score in scores()]
@@ -99,6 +100,38 @@ def test_the_surrogate_is_run_only_where_a_distance_is_asked_for(monkeypatch: py
     source = make_source(surrogate=gk.Target(*images(1)))
     monkeypatch.setattr("gapkit.pipeline.measure.run_surrogate", None)
     assert measure(source, gk.Target(*images()), "fast").distances == ()
+
+
+def test_groups_of_the_surrogate_reach_the_distances_and_the_provenance() -> None:
+    x, y = images(1)
+    subjects = generator(5).permutation(N) // 9
+    free, grouped = (
+        measure(make_source(surrogate=gk.Target(x, y, groups=groups)), gk.Target(*images()), "energy_distance")
+        for groups in (None, subjects)
+    )
+    before, after = free.distances[0], grouped.distances[0]
+    assert after.value == before.value
+    assert after.interval != before.interval
+    assert after.floor != before.floor
+    assert grouped.provenance.options["surrogate"] != free.provenance.options["surrogate"]
+
+
+def test_folds_are_those_that_are_asked_for() -> None:
+    source, target = make_source(), gk.Target(*images())
+    features = np.asarray(gk.extract(source, target, _embedder(source, target)).features["features"], dtype=np.float64)
+    names = ("knn_accuracy", "linear_probe_accuracy")
+    for folds in (3, 5):
+        options = gk.MeasureOptions(bootstrap=100, permutations=0, keep_features=False, scores=names, folds=folds)
+        found = {row.name: row.value for row in gk.measure(source, target, options=options).scores}
+        assert found["knn_accuracy"] == knn_accuracy(features, target.y, n_folds=folds)
+        assert found["linear_probe_accuracy"] == linear_probe_accuracy(features, target.y, n_folds=folds)
+    few = gk.Target(x := images()[0][:12], np.arange(12) % 3)
+    assert len(x) == 12
+    ranked = gk.rank(source, few, options=gk.RankOptions(permutations=0, keep_features=False, scores=names, folds=4))
+    assert all(score.status == "ok" for score in ranked.rows[0].scores.values())
+    ranked = gk.rank(source, few, options=gk.RankOptions(permutations=0, keep_features=False, scores=names))
+    assert all("use fewer folds (--folds)" in score.reason for score in ranked.rows[0].scores.values())
+    assert {distance.folds for distance in distances(folds=3) if hasattr(distance, "folds")} == {3}
 
 
 def test_a_headless_source_has_scores_of_the_head_that_it_is_given() -> None:

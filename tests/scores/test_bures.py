@@ -116,6 +116,18 @@ def test_constant_and_duplicated_samples_are_no_special_case():
         assert (squared_bures(zero, zero) == 0).all()
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-80, 1e80, 1e150])
+def test_no_scale_and_no_rounding_changes_the_shrinkage(scale):
+    rng = np.random.default_rng(8)
+    x, labels = rng.normal(size=(12, 4)), np.zeros(12, dtype=int)
+    plain, scaled = (class_gaussians(f, labels, covariance="shrunk").roots[0] for f in (x, scale * x))
+    assert scaled.T / scale @ scaled / scale == pytest.approx(plain.T @ plain, rel=1e-9)
+    # The mean of 0.1 is rounded, and what is left of the samples is alike.
+    (root,) = class_gaussians(scale * np.full((10, 4), 0.1), np.zeros(10, dtype=int), covariance="shrunk").roots
+    assert np.isfinite(root).all()
+    assert np.abs(root).max() < 1e-15 * scale
+
+
 @given(seed=st.integers(0, 10**6))
 @settings(derandomize=True, deadline=None, max_examples=20)
 def test_symmetric_orthogonally_invariant_and_bounded(seed):

@@ -155,6 +155,9 @@ def test_the_estimator_is_the_function_with_the_seed_of_the_pair():
     groups = np.arange(30) // 5
     found = C2st().between(PairInputs(target=x, surrogate=y, target_groups=groups))
     assert found == c2st_auc(x, y, x_groups=groups) != c2st_auc(x, y)
+    others = np.arange(len(y)) // 4
+    found = C2st().between(PairInputs(target=x, surrogate=y, target_groups=groups, surrogate_groups=others))
+    assert found == c2st_auc(x, y, x_groups=groups, y_groups=others) != c2st_auc(x, y, x_groups=groups)
     assert c2st_auc(x, y, seed=3) == c2st_auc(x, y, seed=3) != c2st_auc(x, y, seed=4)
 
 
@@ -166,5 +169,5 @@ def test_what_cannot_be_measured_is_refused_in_words():
         C2st().between(PairInputs(target=y, surrogate=x))
     with pytest.raises(DataError, match=r"x_groups has shape \(3,\) beside 10 samples"):
         c2st_auc(x, x, x_groups=np.arange(3))
-    with pytest.raises(OptionError, match="folds is 1"):
+    with pytest.raises(OptionError, match="folds 1;"):
         c2st_auc(x, x, folds=1)

@@ -155,6 +155,14 @@ def test_groups_of_the_surrogate_are_kept_together_too():
     noise_floor(distance, numbered(40, 40), surrogate_groups=groups)
     for first, second in distance.rows[1::3]:
         assert not set(groups[first - SURROGATE_FIRST]) & set(groups[second - SURROGATE_FIRST])
+    own = Recorder()
+    noise_floor(own, numbered(40, 40, surrogate_groups=groups))
+    assert [pair.surrogate.tolist() for pair in own.asked] == [pair.surrogate.tolist() for pair in distance.asked]
+    # They go with their samples: into both places of a pair of surrogate halves, into the second beside the target.
+    for pair, (first, second) in zip(own.asked, own.rows, strict=True):
+        for rows, found in ((first, pair.target_groups), (second, pair.surrogate_groups)):
+            held = rows >= SURROGATE_FIRST
+            assert found is None if not held.any() else np.array_equal(found, groups[rows - SURROGATE_FIRST])
 
 
 def test_a_scale_is_taken_from_the_whole_pair_once():
@@ -207,8 +215,16 @@ def test_what_differs_between_groups_is_part_of_the_floor():
     pair = PairInputs(target=target, surrogate=rng.normal(size=(240, 6)))
     alone, grouped = (noise_floor(Energy(), pair, target_groups=given) for given in (None, groups))
     assert abs(alone.target) < 0.1 * grouped.target
-    # A classifier that is scored on other groups than it has seen has nothing to tell halves apart by.
-    assert 0.3 < noise_floor(C2st(folds=3), pair, target_groups=groups).target < 0.6
+
+
+def test_a_classifier_that_is_scored_on_other_groups_has_nothing_to_tell_halves_apart_by():
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(60), 4)
+    target = 2 * rng.normal(size=(60, 6))[groups] + rng.normal(size=(240, 6))
+    pair = PairInputs(target=target, surrogate=rng.normal(size=(240, 6)), target_groups=groups)
+    floor = noise_floor(C2st(folds=3), pair)
+    assert 0.3 < floor.target < 0.6
+    assert 0.3 < floor.surrogate < 0.6
 
 
 def test_the_same_seed_gives_the_same_floor():
@@ -221,7 +237,9 @@ def test_the_same_seed_gives_the_same_floor():
 def test_what_cannot_be_split_is_refused_in_words():
     with pytest.raises(UndefinedError, match="the target has 1 samples; expected at least 2 to split it"):
         noise_floor(Energy(), numbered(1, 9))
-    with pytest.raises(UndefinedError, match="the surrogate has 1 groups"):
+    with pytest.raises(UndefinedError, match="the target has 1 groups.*use --group none"):
+        noise_floor(Energy(), numbered(9, 9), target_groups=np.zeros(9, dtype=np.int64))
+    with pytest.raises(UndefinedError, match="the surrogate has 1 groups.*give a surrogate of more groups"):
         noise_floor(Energy(), numbered(9, 9), surrogate_groups=np.zeros(9, dtype=np.int64))
     with pytest.raises(UndefinedError, match="at least 2 on either side for the unbiased energy distance"):
         noise_floor(Energy(), numbered(3, 9))

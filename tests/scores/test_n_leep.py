@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from gapkit.errors import DataError, UndefinedError
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.mixture import MixtureOptions, cluster, estimate
+from gapkit.scores.mixture import MixtureOptions, cluster, estimate, fit_mixture
 from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.subsample import canonical_order
 
@@ -62,6 +62,16 @@ def test_equals_scikit_learns_components_and_mixture_with_a_naive_leep(covarianc
     assert -entropy(np.bincount(labels) / 240) + 0.1 < expected < -0.01
     options = MixtureOptions(covariance=covariance, regularisation=0.02, tolerance=0.0, most=10)
     assert n_leep(features, labels, options=options) == pytest.approx(expected, rel=1e-5)
+
+
+def test_some_samples_are_scored_by_the_clusters_of_all():
+    features, labels = blobs(3, signal=0.8)
+    found, index = NLEEP().on(ScoreInputs(features=features, labels=labels)), np.arange(7, 90)
+    points = PCA(0.8).fit_transform(features[canonical_order(features)])
+    posterior = np.empty((120, 15))
+    posterior[canonical_order(features)] = fit_mixture(points, 15).posterior(points)[0]
+    assert found.among(index)(labels[index]) == pytest.approx(naive_leep(posterior[index], labels[index]), rel=1e-9)
+    assert found.among(np.arange(120))(labels) == pytest.approx(found(labels), rel=1e-12)
 
 
 def test_energy_and_components_are_options():

@@ -20,6 +20,7 @@ from gapkit.scores.probes import (
     linear_probe_accuracy,
 )
 from gapkit.scores.ridge_accuracy import ridge_accuracy
+from gapkit.statistics import probes as statistics
 from gapkit.statistics.folds import inner_folds, stratified_folds
 from gapkit.statistics.permutation import permute_labels
 from gapkit.statistics.probes import knn_probe, linear_probe
@@ -112,10 +113,10 @@ def test_any_labelling_is_scored_by_the_folds_of_the_given_one(estimator, monkey
     assert (folds.ids == stratified_folds(labels).ids).all()
     score, value = estimator.on(inputs), estimator.on(inputs)(labels)
     used = []
-    original = module.fold_splits if isinstance(estimator, KnnAccuracy) else module.linear_probe
+    original = module.knn_probe if isinstance(estimator, KnnAccuracy) else module.linear_probe
     name = original.__name__
     monkeypatch.setattr(module, name, lambda *given, **more: used.append(given) or original(*given, **more))
-    monkeypatch.setattr(module, "make_neighbourhood", None)
+    monkeypatch.setattr(statistics, "make_neighbourhood", None)
     monkeypatch.setattr(module, "stratified_folds", None)
     other = permute_labels(labels, folds.ids, permutations=1).labels[1]
     assert score(labels) == value
@@ -272,7 +273,7 @@ def test_what_cannot_be_scored_is_said(function):
         function(features, np.arange(120))
     with pytest.raises(UndefinedError, match="fewer than two of 3 classes have 5 groups"):
         function(features, labels, groups=np.arange(120) % 4)
-    with pytest.raises(OptionError, match="folds is 1"):
+    with pytest.raises(OptionError, match="folds 1;"):
         function(features, labels, n_folds=1)
     with pytest.raises(DataError, match="groups has shape"):
         function(features, labels, groups=np.arange(3))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gapkit.arrays import generator
-from gapkit.statistics.jackknife import Jackknife, deal, joint_draws, kept
+from gapkit.errors import UndefinedError
+from gapkit.statistics.jackknife import Jackknife, deal, deal_classes, joint_draws, kept
 
 
 def jackknifed(statistic, x, blocks):
@@ -68,6 +69,62 @@ def test_blocks_are_even_spread_strata_and_keep_groups_whole(n, blocks, seed, gr
             assert np.ptp(np.bincount(found[strata == stratum], minlength=found.max() + 1)) <= 1
     else:
         assert all(len(np.unique(found[groups == group])) == 1 for group in np.unique(groups))
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 45), min_size=1, max_size=8), st.integers(4, 20), st.integers(0, 5), st.booleans())
+def test_blocks_of_a_layer_hold_as_many_of_each_of_its_classes(counts, blocks, seed, grouped):
+    rng = generator(seed)
+    units = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    groups = np.repeat(np.arange(len(units)), rng.integers(1, 4, len(units))) if grouped else None
+    classes = units if groups is None else units[groups]
+    if np.mean(np.array(counts) < 4) > 0.25:
+        with pytest.raises(UndefinedError, match="[0-9] groups" if grouped else "[0-9] samples"):
+            deal_classes(classes, blocks, groups=groups, seed=seed)
+        return
+    found = deal_classes(classes, blocks, groups=groups, seed=seed)
+    ids = found.ids if groups is None else found.ids[np.unique(groups, return_index=True)[1]]
+    if groups is not None:
+        assert (ids[groups] == found.ids).all()
+    assert found.alone == counts.count(1)
+    assert (np.unique(ids[ids >= 0]) == np.arange(len(found.layers))).all()
+    layer_of = {code: set(found.layers[ids[(units == code) & (ids >= 0)]].tolist()) for code in range(len(counts))}
+    for layer in set(found.layers.tolist()):
+        own = np.flatnonzero(found.layers == layer)
+        members = [code for code, layers in layer_of.items() if layer in layers]
+        assert len(own) == min(blocks, min(counts[code] for code in members))
+        for code in members:
+            held = np.bincount(ids[units == code], minlength=len(found.layers))[own]
+            assert held.sum() == counts[code]
+            assert np.ptp(held) <= 1
+    assert all(len(layers) == (counts[code] > 1) for code, layers in layer_of.items())
+
+
+def test_groups_of_several_classes_are_dealt_in_one_layer():
+    groups, classes = np.repeat(np.arange(9), 4), np.tile([0, 0, 1, 2], 9)
+    found = deal_classes(classes, 20, groups=groups)
+    assert found.layers.tolist() == [0] * 9
+    assert all(len(np.unique(found.ids[groups == group])) == 1 for group in range(9))
+    with pytest.raises(UndefinedError, match="3 groups"):
+        deal_classes(classes[:12], 20, groups=groups[:12])
+
+
+def test_classes_of_two_layers_give_the_interval_of_welchs_test():
+    """Twenty blocks of one sample, and seven of one: standard error and degrees of freedom are exactly Welch's."""
+    x, y = generator(4).normal(size=20), 3 * generator(5).normal(size=7)
+    values, classes = np.append(x, y), np.repeat([0, 1], [20, 7])
+    dealt = deal_classes(classes, 20)
+
+    def difference(index):
+        return values[index][classes[index] == 0].mean() - values[index][classes[index] == 1].mean()
+
+    replicates = np.array([difference(kept(dealt.ids, block)) for block in range(27)])
+    found = Jackknife(value=difference(np.arange(27)), replicates=replicates, layers=dealt.layers)
+    welch = stats.ttest_ind(x, y, equal_var=False)
+    assert found.freedom == pytest.approx(welch.df, rel=1e-9)
+    assert found.interval() == pytest.approx(tuple(welch.confidence_interval()), rel=1e-9)
+    still = Jackknife(value=1.0, replicates=np.ones(27), layers=dealt.layers)
+    assert still.interval() == (1.0, 1.0)
 
 
 def test_joint_draws_have_the_covariance_of_the_jackknife():

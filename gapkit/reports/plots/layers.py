@@ -34,7 +34,7 @@ def plot_layers(result: GapResult) -> Figure | None:
     axes.axhline(1.0, color=MUTED, linestyle=(0, (1, 2)), linewidth=1.6, zorder=1.5)
     axes.annotate("class prior", (0, 1.0), xytext=(0, 4), textcoords="offset points", color=MUTED, fontsize=SMALL)
     axes.set_ylim(0.0, max(1.1, axes.get_ylim()[1]))
-    _label_layers(axes, list(result.layers))
+    label_layers(axes, list(result.layers))
     axes.set_ylabel(f"normalised misalignment ({DISCREPANCY_TITLES[discrepancy]})")
     entitle(figure, "What can be read off each layer, with 95 % intervals")
     tidy(axes, grid="y")
@@ -63,7 +63,7 @@ def _draw_curve(axes: Axes, family: str, curve: list[Misalignment | None], posit
     axes.plot(places, values, linewidth=1.8, linestyle=LINES[position % 2], markersize=7, label=family, **style)
 
 
-def _label_layers(axes: Axes, names: list[str]) -> None:
+def label_layers(axes: Axes, names: list[str]) -> None:
     """Names of layers, slanted where there are many, and only some of them where there are very many."""
     step = -(-len(names) // MOST_LABELS)
     shown = sorted({*range(0, len(names), step), len(names) - 1})

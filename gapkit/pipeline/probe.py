@@ -1,0 +1,238 @@
+"""``probe``: a source before and after tuning -> its layers on a surrogate, and on the target -> what is reused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gapkit.arrays import digest
+from gapkit.errors import OptionError
+from gapkit.estimates import Estimate
+from gapkit.pipeline.activations import choose_embedder
+from gapkit.pipeline.probe_options import ProbeOptions
+from gapkit.pipeline.representations import (
+    Models,
+    as_rows,
+    choose_samples,
+    layer_names,
+    measure_layers,
+    project,
+    represent,
+    similarity_matrices,
+)
+from gapkit.pipeline.rewinding import (
+    MODEL,
+    UNMOVED,
+    TargetSamples,
+    Tuning,
+    causal_measures,
+    scored_samples,
+    training_samples,
+)
+from gapkit.pipeline.summary import conditions, describe_target, provenance, summarise_source, summarise_target
+from gapkit.results import ReuseResult, TargetSummary
+from gapkit.reuse.knowledge import model_reuse
+from gapkit.types import Embedder, Progress, Target, no_progress
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from torch import nn
+
+    from gapkit.sources.source import Source
+
+    Model: TypeAlias = Source | nn.Module | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTarget:
+    """What a model was tuned on, with what is beside the usual.
+
+    Attributes:
+        data: the labelled set; accuracy is taken on its test split where there is one.
+        embedder: of its samples; by default a fixed one, chosen by ``ProbeOptions.embedder``.
+        control: the same architecture trained on it from scratch: a source, a module or the path of a checkpoint.
+        control_start: what the control began with, which its layers are rewound to; by default the source's pretrained
+            weights.
+    """
+
+    data: Target
+    embedder: Embedder | None = None
+    control: Model | None = None
+    control_start: Model | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnTarget:
+    """What the target adds.
+
+    Attributes:
+        summary: of the samples that are scored.
+        causal: layer -> its measures; "" stands for all layers.
+        layers: measures of the target's representations, where they are asked for.
+        notes: how samples were chosen.
+    """
+
+    summary: TargetSummary
+    causal: dict[str, dict[str, Estimate]]
+    layers: dict[str, dict[str, Estimate]]
+    notes: tuple[str, ...]
+
+
+def probe(
+    before: Source,
+    after: Model,
+    *,
+    surrogate: Target | None = None,
+    target: Target | ProbeTarget | None = None,
+    options: ProbeOptions | None = None,
+    progress: Progress = no_progress,
+) -> ReuseResult:
+    """Measure how much of a source's knowledge a tuned model still holds and, on its target, uses, layer by layer.
+
+    On the surrogate, fed through the source's own embedder into both models and into random-weight copies: accuracy of
+    linear and nearest-neighbour probes and their retention, similarity before and after, shape of the representation,
+    the knowledge-reuse score (``gapkit.reuse.knowledge``); of the weights drift and effective rank of the change. With
+    a target: criticality and causal reuse, from layers put back to their pretrained weights, or scrambled.
+
+    Args:
+        before: the pretrained source.
+        after: the tuned model: a source, a module of the same architecture, or the path of a checkpoint; its head may
+            have another number of outputs, which are the target's classes in their order.
+        surrogate: labelled set of the source's modality; by default the source's own.
+        target: labelled set that the model was tuned on, or a ``ProbeTarget`` with an embedder or a control of its own.
+        options: what is measured and how.
+        progress: told about forward passes, layers and resets.
+
+    Returns:
+        The result, with a table, JSON, figures and a report.
+
+    Raises:
+        GapkitError: models, samples and options do not go together; the message says why.
+    """
+    from gapkit.reuse.tuned import as_tuned
+
+    options, started = options or ProbeOptions(), time.monotonic()
+    surrogate = _known(surrogate or before.surrogate, before)
+    tuned = as_tuned(before, after)
+    used, notes = choose_samples(surrogate, options)
+    models = _models(before, tuned.source, options)
+    seen = represent(models, used, options, progress=progress)
+    measures, scores = measure_layers(seen, options, progress)
+    _add(measures, _weights(before, tuned.source, layer_names(before, options)))
+    beside = None
+    if target is not None:
+        asked = target if isinstance(target, ProbeTarget) else ProbeTarget(data=target)
+        beside = _on_target(models, tuned.source, asked, options, progress)
+        _add(measures, beside.causal)
+    return ReuseResult(
+        before=summarise_source(before, seen.before),
+        after=summarise_source(tuned.source, seen.after),
+        surrogate=summarise_target(seen.before, seen.choice, replace(options, split="all")),
+        target=None if beside is None else beside.summary,
+        layers=as_rows(measures),
+        on_target=() if beside is None else as_rows(beside.layers),
+        model={"knowledge_reuse": model_reuse(scores)} | ({} if beside is None else beside.causal.get(MODEL, {})),
+        matrices=similarity_matrices(seen, options.matrix_names),
+        notes=(*surrogate.notes, *notes, *tuned.notes, *seen.before.notes, *(() if beside is None else beside.notes)),
+        projection=project(seen, options),
+        provenance=provenance(
+            used,
+            told(before, target, surrogate, options),
+            digest(before.weights_hash, tuned.source.weights_hash),
+            seconds=time.monotonic() - started,
+        ),
+    )
+
+
+def told(
+    source: Source, target: Target | ProbeTarget | None, surrogate: Target, options: ProbeOptions
+) -> dict[str, Any]:
+    """What changes numbers beside the surrogate's samples and the weights."""
+    asked = ProbeTarget(data=target) if isinstance(target, Target) else target
+    more: dict[str, Any] = {"target": None, "embedder": options.embedder, "control": None}
+    if asked is not None:
+        more["target"] = f"{asked.data.name} {digest(asked.data.x, asked.data.y)[:16]}"
+        more["embedder"] = options.embedder if asked.embedder is None else asked.embedder.key
+        more["control"] = [
+            _called(model) for model in (asked.control, asked.control_start) if model is not None
+        ] or None
+    return conditions(options, surrogate, surrogate, precision=source.precision) | more
+
+
+def _called(model: Model) -> str:
+    """What a model is called in the provenance."""
+    return model if isinstance(model, str) else getattr(model, "name", type(model).__name__)
+
+
+def _known(surrogate: Target | None, source: Source) -> Target:
+    """The surrogate.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if surrogate is None:
+        raise OptionError(
+            f"{source.name} without a surrogate",
+            expected="a labelled set of the source's own modality, which shows what it still knows",
+            remedy="give one with --surrogate (surrogate=...)",
+        )
+    return surrogate
+
+
+def _models(before: Source, after: Source, options: ProbeOptions) -> Models:
+    """Both models and the random-weight copies, fed by the source's own embedder."""
+    from gapkit.reuse.controls import random_copies
+    from gapkit.reuse.tuned import behind, with_module
+
+    def random() -> Iterator[Source]:
+        for seed in options.seeds:
+            for module in random_copies(before.module, 1, seed=seed):
+                yield behind(before, with_module(before.adapter, module, name=f"{before.name}, random weights {seed}"))
+
+    return Models(before=before, after=behind(before, after.adapter), random=random)
+
+
+def _weights(before: Source, after: Source, layers: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
+    """Drift and effective rank of the change."""
+    from gapkit.reuse.weights import weight_changes
+
+    found = weight_changes(before.module, after.module, layers)
+    return {one.layer: {"drift": one.drift, "drift_rank": one.effective_rank} for one in found}
+
+
+def _add(measures: dict[str, dict[str, Estimate]], more: dict[str, dict[str, Estimate]]) -> None:
+    """Put measures of layers beside those that are there."""
+    for name, own in more.items():
+        if name in measures:
+            measures[name] |= own
+
+
+def _on_target(
+    models: Models, after: Source, asked: ProbeTarget, options: ProbeOptions, progress: Progress
+) -> OnTarget:
+    """Causal reuse, and the target's representations where they are asked for."""
+    from gapkit.reuse.tuned import as_tuned
+
+    before, control = models.before, None
+    scored, settled, notes = scored_samples(asked.data, options)
+    choice, embedder = choose_embedder(before, asked.data, asked.embedder, options)
+    samples = TargetSamples(scored=scored, training=training_samples(asked.data, options), embedder=embedder)
+    if asked.control is not None:
+        start = before.module if asked.control_start is None else as_tuned(before, asked.control_start).source.module
+        control = Tuning(after=as_tuned(before, asked.control).source, start=start)
+    tuning = Tuning(after=after, start=before.module)
+    layers = layer_names(before, options)
+    causal = causal_measures(tuning, samples, layers, options, control=control, progress=progress)
+    measures: dict[str, dict[str, Estimate]] = {}
+    if options.on_target:
+        seen = represent(models, choose_samples(scored, options)[0], options, embedder=embedder, progress=progress)
+        measures = measure_layers(seen, options, progress)[0]
+    return OnTarget(
+        summary=describe_target(scored, embedder.description, choice.reason, settled.split),
+        causal=causal,
+        layers=measures,
+        notes=(*asked.data.notes, *notes, *(() if control is not None else (UNMOVED,))),
+    )
