@@ -140,7 +140,7 @@ def untouched(model: nn.Module, seed: int) -> Generator[None]:
         # Not inference mode: a model may keep tensors that it makes on the way, and train with them later.
         stack.enter_context(torch.no_grad())
         for kind in sorted({"cpu", device_of(model).type}):
-            # What an autocast of the model's own would cache here has no gradient, and training would take it.
+            # What an autocast of the model's own casts here has no gradient; not every torch keeps it from training.
             stack.enter_context(torch.autocast(kind, enabled=False, cache_enabled=False))
         yield
 

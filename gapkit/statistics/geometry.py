@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels
@@ -144,15 +146,36 @@ def nc1(features: Array, labels: Array) -> float:
     _several_classes(codes)
     scaled = _scale(x)
     counts, residuals = _within(scaled, codes)
-    means = _means(scaled, codes, counts)
-    centred = means - counts @ means / len(codes)
+    means, total = _means(scaled, codes, counts), float(np.square(residuals).sum())
+    return collapse(counts, means, total, lambda along: np.square(residuals @ along.T).sum(axis=0))
+
+
+def collapse(counts: Indices, means: Floats, total: float, along: Callable[[Floats], Floats]) -> float:
+    """``nc1`` from what is summed over samples.
+
+    Args:
+        counts: (C,) samples of each class, none of them 0.
+        means: (C, d) of the classes.
+        total: sum of all squared distances from the means of the classes.
+        along: from unit vectors (m, d) to the part of it along each of them (m,).
+
+    Raises:
+        UndefinedError: class means that are all the same.
+
+    Example:
+        >>> means = np.array([[1.0], [10.0]])
+        >>> round(collapse(np.array([2, 2]), means, 4.0, lambda vectors: np.array([4.0])), 6)
+        0.024691
+    """
+    # Without what they have in common, which may be large, so that the last of C directions is no more than rounding.
+    n, moved = counts.sum(), means - means[0]
+    centred = moved - counts @ moved / n
     _, lengths, right = np.linalg.svd(centred / np.sqrt(len(counts)), full_matrices=False)
-    spread = np.sqrt(np.square(residuals).sum() / len(codes))
     # The means carry the rounding of all that they are means of.
-    kept = lengths > tolerance(*means.shape) * max(lengths[0], spread)
+    kept = lengths > tolerance(*means.shape) * max(lengths[0], np.sqrt(total / n))
     if not kept.any():
         raise _same_means("all classes have the same mean")
-    variances = np.square(residuals @ right[kept].T).sum(axis=0) / len(codes)
+    variances = along(right[kept]) / n
     return float((variances / np.square(lengths[kept])).sum() / len(counts))
 
 

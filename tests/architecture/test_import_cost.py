@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = {
     *("torch", "torchvision", "timm", "transformers", "datasets", "matplotlib", "seaborn", "jinja2"),
+    *("lightning", "torchmetrics"),
     *("numpy", "scipy", "sklearn", "pandas", "pyarrow", "ot", "PIL"),
 }
 HELP_SECONDS = 0.4
