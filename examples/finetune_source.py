@@ -2,9 +2,9 @@
 
     python examples/finetune_source.py sample:digits data.npz --out tuned
 
-Writes tuned/<target>-seed<N>.safetensors for each target. With --scratch the same architecture begins at random weights,
-and those are written beside (...-start.safetensors): a control for causal reuse. With --permute the labels are permuted:
-nothing can be learnt, but weights move.
+Writes tuned/<target>-seed<N>.safetensors for each target. With --scratch the same architecture begins at random
+weights, and those are written beside (...-start.safetensors): a control for causal reuse. With --permute the labels are
+permuted: nothing can be learnt, but weights move.
 """
 
 from __future__ import annotations

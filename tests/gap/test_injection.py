@@ -96,6 +96,50 @@ def test_no_substitution_or_swap_betters_a_large_search(world):
             assert problem.loss(moved) >= found.loss - 1e-9
 
 
+def rugged_problem(seed, *, disturbed=0.0):
+    """A large problem with many local optima: sharp probabilities that know little of eight classes."""
+    rng = np.random.default_rng([seed, 6])
+    labels = np.arange(240) % 8
+    logits = rng.normal(size=(240, 80)) * 2 + rng.normal(size=(8, 80))[labels]
+    logits += disturbed * np.random.default_rng([seed, 7]).normal(size=logits.shape)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    samples, _ = sort_samples(log_of(probs), labels, 8)
+    return make_problems(samples.temper(0.25), [np.ones(240, dtype=bool)])[0]
+
+
+def naive_descent(problem, sigma):
+    """The best of all single substitutions and swaps, again and again."""
+    loss, moving = problem.loss(sigma), True
+    while moving:
+        moving = False
+        others = [z for z in range(problem.shape[1]) if z not in sigma]
+        moves = [np.where(np.arange(8) == y, z, sigma) for y in range(8) for z in others]
+        for y, other in permutations(range(8), 2):
+            swapped = sigma.copy()
+            swapped[[y, other]] = swapped[[other, y]]
+            moves.append(swapped)
+        losses = [problem.loss(move) for move in moves]
+        if min(losses) < loss - 1e-12:
+            loss, sigma, moving = min(losses), moves[int(np.argmin(losses))], True
+    return loss
+
+
+def test_a_rugged_search_finds_what_many_naive_descents_find():
+    reached = 0
+    for seed in range(6):
+        problem = rugged_problem(seed)
+        rng = np.random.default_rng(seed)
+        naive = min(naive_descent(problem, rng.permutation(80)[:8]) for _ in range(15))
+        reached += search_injection(problem, seed=0).loss <= naive + 1e-9
+    assert reached == 6
+
+
+def test_a_rugged_search_does_not_hang_on_the_seventh_digit():
+    for seed in range(6):
+        found = [search_injection(rugged_problem(seed, disturbed=scale), seed=0) for scale in (0.0, 3e-7)]
+        assert np.array_equal(found[0].sigma, found[1].sigma)
+
+
 def test_recovers_a_known_injection():
     rng = np.random.default_rng(0)
     sigma, labels = np.array([7, 2, 5]), rng.integers(3, size=300)

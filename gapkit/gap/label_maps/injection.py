@@ -38,6 +38,9 @@ CROSS_FITTED_ENTRIES = 1 << 17
 """Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough. Up to
 this many, too, sigma is searched at every temperature in sample."""
 
+COMPARING_KICKS = 4
+"""Of a search whose injection is only compared with those at other temperatures."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Injection:
@@ -172,7 +175,7 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
             [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]
         )
 
-    quick = replace(search, searched=1)
+    quick = replace(search, kicks=COMPARING_KICKS)
     begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
     best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
     pending = dict(enumerate(begin))
@@ -232,8 +235,8 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
     """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
 
     Sigma is searched at the temperature where the assignment map does best; the temperature is then chosen again for
-    that sigma, and sigma searched again there, until it stays. In small problems it is searched at every temperature.
-    The best loss of all is kept.
+    that sigma, and sigma searched again there, and beside the best temperature so far, until nothing new comes. In
+    small problems it is searched at every temperature. The best loss of all is kept.
 
     Args:
         samples: sorted by class.
@@ -266,9 +269,22 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
     seen: set[float] = set()
     if samples.log_p.size <= CROSS_FITTED_ENTRIES:
         return min((pair for value in TEMPERATURES for pair in search_at(value)[0]), key=lambda item: item[0])[1]
-    temperature = float(choose_temperatures(losses_at, 1)[0])
-    while temperature not in seen:
+    pending, best = [float(choose_temperatures(losses_at, 1)[0])], np.inf
+    while pending:
+        temperature = pending.pop(0)
+        if temperature in seen:
+            continue
         seen.add(temperature)
-        found, temperature = search_at(temperature)
+        found, moved = search_at(temperature)
         tried += found
+        pending.append(moved)
+        if (least := min(loss for loss, _ in found)) < best:
+            best = least
+            pending += _beside(temperature)
     return min(tried, key=lambda item: item[0])[1]
+
+
+def _beside(temperature: float) -> list[float]:
+    """The temperatures of the grid next to this one."""
+    place = int(np.argmin([abs(value - temperature) for value in TEMPERATURES]))
+    return [TEMPERATURES[other] for other in (place - 1, place + 1) if 0 <= other < len(TEMPERATURES)]

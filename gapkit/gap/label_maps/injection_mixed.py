@@ -9,8 +9,8 @@ import numpy as np
 from gapkit.arrays import Floats, Indices, Labels, Mask, Probabilities, TargetProbabilities
 from gapkit.gap.label_maps.injection_search import (
     ENUMERATION_LIMIT,
+    KICKS,
     LEAST_GAIN,
-    SEARCHED_STARTS,
     FoundInjection,
     InjectionProblem,
     assignment_injection,
@@ -30,18 +30,18 @@ class Search:
         seed: of the random starts.
         enumeration: all injections are compared where there are at most this many.
         trimmed: whether for the loss mixed with the prior; else for the renormalised loss alone.
-        searched: starts that are searched to the end; one does where injections are only compared.
+        kicks: at most, of a search; few do where injections are only compared.
     """
 
     seed: int
     enumeration: int = ENUMERATION_LIMIT
     trimmed: bool = True
-    searched: int = SEARCHED_STARTS
+    kicks: int = KICKS
 
     def run(self, tempered: Tempered, mask: Mask, prior: Floats) -> FoundInjection:
         """The best injection found of the samples ``mask`` (n,); ``loss`` is that of all of them, unmixed."""
         problem = make_problems(tempered, [mask])[0]
-        found = search_injection(problem, seed=self.seed, enumeration=self.enumeration, searched=self.searched)
+        found = search_injection(problem, seed=self.seed, enumeration=self.enumeration, kicks=self.kicks)
         if not self.trimmed:
             return found
         sigma = trim(tempered, mask, prior, found.sigma)

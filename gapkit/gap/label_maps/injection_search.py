@@ -21,9 +21,14 @@ from gapkit.gap.label_maps.optimisers import assign
 INJECTION_STREAM = 4
 ENUMERATION_LIMIT = 5000
 RANDOM_STARTS = 5
-SEARCHED_STARTS = 3
+KICKS, AGREEING = 60, 10
+"""Kicks at most, and how often they have to come back to the best injection for the search to end."""
+KICKED_ENTRIES = 1 << 29
+"""Samples times source and target classes that all kicks of a search may look at: some tenths of a second."""
 LEAST_GAIN = 1e-12
 BLOCK_ENTRIES = 1 << 17
+SWEPT = 8
+"""Source classes that a sweep compares at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +90,16 @@ def assignment_injection(problem: InjectionProblem) -> Indices:
 
 
 def search_injection(
-    problem: InjectionProblem, *, seed: int, enumeration: int = ENUMERATION_LIMIT, searched: int = SEARCHED_STARTS
+    problem: InjectionProblem, *, seed: int, enumeration: int = ENUMERATION_LIMIT, kicks: int = KICKS
 ) -> FoundInjection:
     """The best injection found: by enumeration where there are few, else by descent from several starts.
 
     Starts: the assignments for ``-log p``, ``1 - p`` and ``-(log p - mean log p)`` and five random injections, each
-    followed by assignments for the upper bound; the best distinct ones, ``searched`` of them, then go through swaps and
-    substitutions until none of them gains anything.
+    followed by assignments for the upper bound; the best one then goes through swaps and substitutions until none gains
+    anything. It is then kicked, at most ``kicks`` times: half of its source classes or all are replaced at random and
+    the search goes on from there, until it has come back often enough. (Of 352 source classes for ten digits, at
+    T = 0.25, the starts alone gave 1.39, or 1.49 after a change of log p in the seventh digit; with kicks 1.31 was
+    found each time.)
     """
     n_target, n_source = problem.shape
     if perm(n_source, n_target) <= enumeration:
@@ -101,12 +109,31 @@ def search_injection(
     rng = generator(seed, INJECTION_STREAM)
     starts = [assign(cost) for cost in (problem.log_cost, problem.mass_cost, problem.centred_cost)]
     starts += [rng.permutation(n_source)[:n_target] for _ in range(RANDOM_STARTS)]
-    descended = sorted((_descend(problem, start) for start in starts), key=lambda item: item[0])
-    distinct = {tuple(sigma.tolist()): sigma for _, sigma in descended}
-    seen: set[tuple[int, ...]] = set()
-    found = [_local_search(problem, sigma, seen) for sigma in list(distinct.values())[:searched]]
-    loss, sigma = min(found, key=lambda item: item[0])
+    descended = min((_descend(problem, start) for start in starts), key=lambda item: item[0])
+    loss, sigma = _kicked(problem, _local_search(problem, descended[1]), rng, kicks)
     return FoundInjection(sigma=sigma, loss=loss, optimal=False)
+
+
+def _kicked(
+    problem: InjectionProblem, best: tuple[float, Indices], rng: np.random.Generator, kicks: int
+) -> tuple[float, Indices]:
+    """Iterated local search (Lourenco, Martin and Stuetzle 2003): the best of what is found after each kick.
+
+    Every second kick renews half of the injection, the others all of it.
+    """
+    (loss, sigma), (n_target, n_source), again = best, problem.shape, 0
+    for kick in range(min(kicks, KICKED_ENTRIES // (len(problem.p) * n_target * n_source))):
+        if again == AGREEING:
+            break
+        renewed = n_target if kick % 2 else max(1, n_target // 2)
+        drawn, order, start = rng.permutation(n_source), rng.permutation(n_target), sigma.copy()
+        start[order[:renewed]] = drawn[~np.isin(drawn, sigma[order[renewed:]])][:renewed]
+        found, moved = _settle(problem, start)
+        if found < loss - LEAST_GAIN:
+            loss, sigma, again = found, moved, 0
+        elif np.array_equal(moved, sigma):
+            again += 1
+    return loss, sigma
 
 
 def _descend(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
@@ -125,23 +152,68 @@ def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
     return problem.log_cost + (problem.weights / problem.columns[sigma].sum(axis=0)) @ problem.p
 
 
-def _local_search(problem: InjectionProblem, sigma: Indices, seen: set[tuple[int, ...]]) -> tuple[float, Indices]:
+def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
     """Best-improvement substitutions, permutations re-assigned after each, until no substitution gains anything.
 
-    Sigma comes from ``_descend``, so its permutation is the best one already. From what is ``seen`` an earlier search
-    has gone on, to the same end: there this one gives up, with an infinite loss.
+    Sigma comes from ``_descend``, so its permutation is the best one already.
     """
     loss = problem.loss(sigma)
     while True:
-        if tuple(sigma.tolist()) in seen:
-            return np.inf, sigma
-        seen.add(tuple(sigma.tolist()))
         moved = _best_substitution(problem, sigma)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:
             return loss, sigma
         sigma = _permute(problem, moved)
         loss = problem.loss(sigma)
+
+
+def _settle(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
+    """Sweeps and permutations in turn, until neither gains anything: a local optimum, as ``_local_search`` finds them.
+
+    A sweep takes the best source class for one target class after the other, which costs a fraction of the comparison
+    of all substitutions at once.
+    """
+    sigma = _permute(problem, sigma)
+    loss = problem.loss(sigma)
+    while True:
+        moved = _permute(problem, _sweep(problem, sigma))
+        moved_loss = problem.loss(moved)
+        if moved_loss >= loss - LEAST_GAIN:
+            return loss, sigma
+        loss, sigma = moved_loss, moved
+
+
+def _sweep(problem: InjectionProblem, sigma: Indices) -> Indices:
+    """The best source class for one target class at a time, round and round, until none moves."""
+    sigma, stayed, y = sigma.copy(), 0, 0
+    log_sums = -problem.log_cost.sum(axis=0)
+    while stayed < len(sigma):
+        moved = _best_for(problem, sigma, y, log_sums)
+        stayed = stayed + 1 if moved == sigma[y] else 1
+        sigma[y] = moved
+        y = (y + 1) % len(sigma)
+    return sigma
+
+
+def _best_for(problem: InjectionProblem, sigma: Indices, y: int, log_sums: Floats) -> int:
+    """The source class for target class y that has the least loss, the others as they are; bounds as below."""
+    columns, weights, own = problem.columns, problem.weights, problem.log_cost[y]
+    rest = np.maximum(columns[np.delete(sigma, y)].sum(axis=0), np.finfo(np.float64).tiny)
+    bound = own + np.logaddexp(float(np.log(rest) @ weights), log_sums)
+    bound[sigma] = np.inf
+    move = int(sigma[y])
+    best = float(own[move] + np.log(rest + columns[move]) @ weights) - LEAST_GAIN
+    order = np.flatnonzero(bound < best)
+    order = order[np.argsort(bound[order], kind="stable")]
+    for start in range(0, len(order), SWEPT):
+        z = order[start : start + SWEPT]
+        if bound[z[0]] >= best:
+            break
+        loss = own[z] + np.log(rest + columns[z]) @ weights
+        least = int(np.argmin(loss))
+        if loss[least] < best:
+            best, move = float(loss[least]), int(z[least])
+    return move
 
 
 def _permute(problem: InjectionProblem, sigma: Indices) -> Indices:

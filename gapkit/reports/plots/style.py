@@ -78,12 +78,13 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
 
 def _settle(figure: Figure) -> None:
     """Lay a figure out for the resolution of the files, for letters are not equally wide at all of them."""
-    if figure.get_layout_engine() is None:
+    engine = figure.get_layout_engine()
+    if engine is None:
         return
     own = figure.dpi
     figure.set_dpi(DOTS)
     for _ in range(SETTLED):
-        figure.draw_without_rendering()
+        engine.execute(figure)
     figure.set_layout_engine("none")
     figure.set_dpi(own)
 
