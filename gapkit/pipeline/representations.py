@@ -108,7 +108,14 @@ def choose_samples(given: Target, options: ProbeOptions) -> tuple[Target, tuple[
     rows = evenly(given.y, codes[wanted], options.max_samples, least=options.folds, seed=options.seed)
     if len(rows) < len(given):
         notes.append(f"{given.name}: {len(rows)} of {len(given)} samples, of {len(wanted)} of {len(codes)} classes")
-    return given.take(rows), tuple(notes)
+    return only_present(given.take(rows)), tuple(notes)
+
+
+def only_present(samples: Target) -> Target:
+    """The same samples with the classes that they have."""
+    codes, own = np.unique(samples.y, return_inverse=True)
+    names = samples.class_names or ()
+    return replace(samples, y=own.reshape(-1), class_names=tuple(names[int(code)] for code in codes))
 
 
 def evenly(labels: Labels, classes: Labels, size: int | None, *, least: int, seed: int) -> Labels:
@@ -189,7 +196,7 @@ def measure_layers(
 
     Linear algebra runs on one thread: the products are small, and waiting threads cost more than they bring.
     """
-    labels = np.unique(seen.samples.y, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    labels = seen.samples.y
     folds = stratified_folds(labels, options.folds, groups=seen.samples.groups, seed=options.seed)
     samples = Samples(
         labels=labels, folds=folds, groups=seen.samples.groups, resamples=options.bootstrap, seed=options.seed

@@ -139,8 +139,10 @@ def reasons(layers: Sequence[LayerReuse]) -> list[str]:
     return [*told[:MOST_REASONS], *([f"{left} more reasons are in the report and in the JSON"] if left > 0 else [])]
 
 
-def _several(names: Sequence[str]) -> str:
-    """Names in words."""
+def _several(names: Sequence[str], total: int = 0) -> str:
+    """Names in words; of a total all as such."""
+    if 1 < len(names) == total:
+        return "every layer"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -157,10 +159,13 @@ def _read_retention(result: ReuseResult) -> str:
         return "Retention is undefined for every layer: none tells the surrogate's classes better than random weights."
     kept = [name for name, (low, _) in known.items() if low > KEPT]
     lost = [name for name, (_, high) in known.items() if high < LOST]
-    told = [f"more than {KEPT:.0%} of it is left in {_several(kept)}"] if kept else []
-    told += [f"less than {LOST:.0%} in {_several(lost)}"] if lost else []
     open_ = [name for name in known if name not in kept and name not in lost]
-    told += [f"in between, or not known well enough, in {_several(open_)}"] if open_ else []
+    said = {
+        f"more than {KEPT:.0%} is left": kept,
+        f"less than {LOST:.0%} is left": lost,
+        "a part in between is left, or the interval is too wide to say,": open_,
+    }
+    told = [f"{words} in {_several(names, len(known))}" for words, names in said.items() if names]
     subject = "Of what a linear probe reads off the source's layers beyond random weights, "
     return f"{subject}{'; '.join(told)}.".replace("80%", "80 %").replace("50%", "50 %")
 
