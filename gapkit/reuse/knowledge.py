@@ -234,7 +234,7 @@ def _share(value: Array | float, floor: Array | float, top: Array | float) -> Fl
     """``clip((value - floor) / (top - floor), 0, 1)``; 0 where a replicate has nothing between floor and top."""
     room = np.asarray(top - floor, dtype=np.float64)
     share = np.divide(value - floor, room, out=np.zeros(np.broadcast(value, room).shape), where=room > 0)
-    return np.clip(share, 0.0, 1.0)
+    return np.asarray(np.clip(share, 0.0, 1.0))
 
 
 def _means(weights: Floats, values: Floats) -> Floats:
