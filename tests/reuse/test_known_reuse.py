@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import gapkit as gk
 from gapkit.arrays import seeded_torch
+from gapkit.reuse.tuned import as_tuned
 
 LAYERS, WIDTH, INPUTS, CLASSES = 4, 32, 8, 8
 KEEPING = ("untouched", "orthogonal", "scale", "shift", "noise")
@@ -177,8 +178,17 @@ def found(estimates):
 
 def test_the_source_has_learnt_its_classes():
     x, y = draw(20_000, 1000)
-    with torch.inference_mode():
-        assert (pretrained(0)(torch.as_tensor(x)).argmax(1).numpy() == y).mean() > 0.8
+    assert (pretrained(0)(torch.as_tensor(x)).argmax(1).numpy() == y).mean() > 0.8
+
+
+def test_a_head_of_another_size_leaves_the_global_generators_alone():
+    with seeded_torch(0):
+        module = Network()
+        module.head = nn.Linear(WIDTH, 3)
+    before = gk.Source.from_module(pretrained(0), input=gk.InputSpec(kind="array", shape=(INPUTS,)))
+    state = torch.random.get_rng_state()
+    assert as_tuned(before, module).source.n_classes == 3
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("keeping", KEEPING)
