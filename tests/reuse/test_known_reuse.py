@@ -12,6 +12,15 @@ noise in the weights. Lost means one of
 **What "finds k" means**, written down before any score was seen: with ``s_0 = 1`` and ``s_(L+1) = 0`` around the scores
 ``s_1 .. s_L``, the largest drop ``s_l - s_(l+1)`` is at ``l = k``. A way of losing passes when k is found in at least
 nine of ten worlds. An undefined score is a miss.
+
+**What was found**, in 30 worlds for each way, six for each k: ``rotated`` 30, ``fresh`` 18 (all for k = 0, 1 and 4, none
+for 2 and 3), ``permuted`` 13. Every kept layer scored at least 0.98; the code computes what the definition says. A lost
+layer is a map of the kept one before it, and a random map, or one that was trained on noise, still passes on what can
+be read off that: where two or three layers were kept, the first lost one scored 0.62 to 0.96 (``fresh``) and 0.63 to
+0.91 (``permuted``). That is the definition's doing, and its docstring lists it.
+
+**A second rule**, written down after that and before its own worlds were drawn: k is the number of leading layers with
+a score of at least 0.97, in worlds of other seeds, with the same share.
 """
 
 from __future__ import annotations
@@ -30,7 +39,7 @@ from gapkit.reuse.tuned import as_tuned
 LAYERS, WIDTH, INPUTS, CLASSES = 4, 32, 8, 8
 KEEPING = ("untouched", "orthogonal", "scale", "shift", "noise")
 LOSING = ("rotated", "fresh", "permuted")
-SHARE_FOUND = 0.9
+SHARE_FOUND, NEARLY_ONE = 0.9, 0.97
 
 
 class Block(nn.Module):
@@ -176,6 +185,12 @@ def found(estimates):
     return int(np.argmax(-np.diff([1.0, *(estimate.value for estimate in estimates), 0.0])))
 
 
+def leading(estimates):
+    """How many layers score nearly one before the first that does not."""
+    low = [estimate.value is None or estimate.value < NEARLY_ONE for estimate in estimates]
+    return low.index(True) if any(low) else len(low)
+
+
 def test_the_source_has_learnt_its_classes():
     x, y = draw(20_000, 1000)
     assert (pretrained(0)(torch.as_tensor(x)).argmax(1).numpy() == y).mean() > 0.8
@@ -201,8 +216,23 @@ def test_what_is_kept_scores_high_and_what_follows_it_low(keeping):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("losing", LOSING)
-def test_k_is_found(losing):
+@pytest.mark.parametrize(
+    "losing",
+    [
+        "rotated",
+        pytest.param("fresh", marks=pytest.mark.xfail(strict=True, reason="18 of 30: a kept layer is passed on")),
+        pytest.param("permuted", marks=pytest.mark.xfail(strict=True, reason="13 of 30: a kept layer is passed on")),
+    ],
+)
+def test_k_is_where_the_score_drops_most(losing):
     worlds = [(seed, k, KEEPING[(seed + k) % len(KEEPING)]) for seed in range(6) for k in range(LAYERS + 1)]
     hits = [found(scores(seed, k, keeping, losing)) == k for seed, k, keeping in worlds]
+    assert np.mean(hits) >= SHARE_FOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("losing", LOSING)
+def test_k_is_the_number_of_leading_layers_that_score_nearly_one(losing):
+    worlds = [(seed, k, KEEPING[(seed + k) % len(KEEPING)]) for seed in range(6, 10) for k in range(LAYERS + 1)]
+    hits = [leading(scores(seed, k, keeping, losing)) == k for seed, k, keeping in worlds]
     assert np.mean(hits) >= SHARE_FOUND
