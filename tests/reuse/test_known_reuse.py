@@ -13,8 +13,8 @@ noise in the weights. Lost means one of
 ``s_1 .. s_L``, the largest drop ``s_l - s_(l+1)`` is at ``l = k``. A way of losing passes when k is found in at least
 nine of ten worlds. An undefined score is a miss.
 
-**What was found**, in 30 worlds for each way, six for each k: ``rotated`` 30, ``fresh`` 18 (all for k = 0, 1 and 4, none
-for 2 and 3), ``permuted`` 13. Every kept layer scored at least 0.98; the code computes what the definition says. A lost
+**What was found** in 30 worlds of each way, six for each k: ``rotated`` 30, ``fresh`` 18 (all for k = 0, 1 and 4, none
+for 2 and 3), ``permuted`` 13. Kept layers scored at least 0.98; the code computes what the definition says. A lost
 layer is a map of the kept one before it, and a random map, or one that was trained on noise, still passes on what can
 be read off that: where two or three layers were kept, the first lost one scored 0.62 to 0.96 (``fresh``) and 0.63 to
 0.91 (``permuted``). That is the definition's doing, and its docstring lists it.
