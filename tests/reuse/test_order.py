@@ -3,11 +3,18 @@
 Written down before any number was seen: in what the head sees, retention is 1 without tuning, less after 60 steps on
 digits (which the source has seen larger), and less still both after 60 steps on digits with permuted labels and after
 60 steps on sequences of codes, with intervals that do not overlap those of digits.
+
+That was wrong for the recipe of the example, at a rate of 5e-4. After 60 steps on digits, on permuted labels and on
+codes retention was 0.98 (0.95 - 1.02), 0.98 (0.95 - 1.02) and 1.00, CKA 0.995 to 0.999: so few steps leave all of the
+source in place, whatever they are for, and weights move least where nothing can be learnt (drifts of 0.04, 0.02 and
+0.03). The test stands, and fails as expected. A second one, written down then and before its numbers, asks the same
+order of retention at ten times the rate, in the last block.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +27,7 @@ from gapkit.embedders import choose, fit
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
+FASTER = 5e-3
 OPTIONS = gk.ProbeOptions(
     layers=("all",), max_samples=400, most_classes=20, matrices=(), bootstrap=200, projection=False, keep_features=False
 )
@@ -54,18 +62,29 @@ def codes(n=1200):
     return gk.Target(x, labels, alphabet="ACGT", name="codes")
 
 
-def after(example, source, data, **recipe):
-    """What is measured of the source after tuning."""
-    tuned = example.tune(source, data, example.Recipe(**({"steps": 60, "seed": 96} | recipe)))[0]
-    return gk.probe(source, tuned, options=OPTIONS)
+def retained(example, source, layer, rate):
+    """Retention in a layer after tuning on digits, on digits with permuted labels, and on codes."""
+    digits, options = gk.load_target("sample:digits"), OPTIONS
+    if layer != LAST:
+        options = replace(OPTIONS, layers=(layer,))
+    found = []
+    for data, permute in ((digits, False), (digits, True), (codes(), False)):
+        recipe = example.Recipe(steps=60, seed=96, rate=rate, permute=permute)
+        tuned = example.tune(source, data, recipe)[0]
+        found.append(gk.probe(source, tuned, options=options).find(layer, "retention"))
+    return found
 
 
+@pytest.mark.xfail(strict=True, reason="60 steps at this rate leave everything in place: see above")
 def test_what_is_retained_falls_from_near_to_far(example, source) -> None:
-    digits = gk.load_target("sample:digits")
-    near = after(example, source, digits).find(LAST, "retention")
-    permuted = after(example, source, digits, permute=True).find(LAST, "retention")
-    far = after(example, source, codes()).find(LAST, "retention")
+    near, permuted, far = retained(example, source, LAST, example.Recipe.rate)
     assert near.interval[1] < 1
+    assert permuted.interval[1] < near.interval[0]
+    assert far.interval[1] < near.interval[0]
+
+
+def test_what_is_retained_falls_from_near_to_far_at_a_higher_rate(example, source) -> None:
+    near, permuted, far = retained(example, source, "blocks.6", FASTER)
     assert permuted.interval[1] < near.interval[0]
     assert far.interval[1] < near.interval[0]
 
