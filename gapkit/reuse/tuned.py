@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from gapkit.arrays import seeded_torch
 from gapkit.reuse.initialising import copied
 from gapkit.sources.checkpoint import check_file, other_architecture, read_checkpoint
 from gapkit.sources.cut import Cut, generic_names
@@ -144,7 +145,8 @@ def _fit_head(module: nn.Module, head: nn.Linear, state: Mapping[str, Tensor]) -
         return None
     if len(weight) != head.out_features or (bias is None) != (head.bias is None):
         parent, _, own = name.rpartition(".")
-        fresh = nn.Linear(head.in_features, len(weight), bias=bias is not None)
+        with seeded_torch(0):  # its weights are overwritten; only the draws of the global generator would stay
+            fresh = nn.Linear(head.in_features, len(weight), bias=bias is not None)
         setattr(module.get_submodule(parent), own, fresh.to(device=head.weight.device, dtype=head.weight.dtype))
     return len(weight)
 
