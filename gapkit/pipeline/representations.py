@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gapkit.arrays import Array, Features, Floats, Labels, generator
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, generator
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.estimates import Estimate
 from gapkit.pipeline.activations import capture_options
@@ -118,7 +118,7 @@ def only_present(samples: Target) -> Target:
     return replace(samples, y=own.reshape(-1), class_names=tuple(names[int(code)] for code in codes))
 
 
-def evenly(labels: Labels, classes: Labels, size: int | None, *, least: int, seed: int) -> Labels:
+def evenly(labels: Labels, classes: Array, size: int | None, *, least: int, seed: int) -> Indices:
     """Positions of at most ``size`` samples of these classes, of each as many as of the others where it has them.
 
     Args:
@@ -229,7 +229,7 @@ def similarity_matrices(seen: Represented, names: Sequence[str]) -> dict[str, li
         }
 
 
-def _or_none(similarity: Similarity, x: Features, y: Features) -> float | None:
+def _or_none(similarity: Similarity, x: Array, y: Array) -> float | None:
     """A number, or None where it is undefined."""
     try:
         return similarity.between(x, y)
@@ -253,6 +253,6 @@ def project(seen: Represented, options: ProbeOptions) -> Projection | None:
     return Projection(before=first, after=second, classes=tuple(names[int(code)] for code in seen.samples.y[rows]))
 
 
-def _rows(features: Array, rows: Labels) -> Features:
+def _rows(features: Array, rows: Indices) -> Features:
     """Some rows, in float64."""
     return np.asarray(features[rows], dtype=np.float64)

@@ -56,14 +56,14 @@ class LayerFeatures:
 
     Attributes:
         before: (n, d) of the pretrained model.
-        after: (n, d) of the tuned model.
+        after: (n, d') of the tuned model; d' is another one in a head that it was given.
         random: (n, d) of each random-weight copy.
         hits: of the linear probes.
         labels: (n,) class codes, which blocks of samples are dealt out by.
     """
 
     before: Features
-    after: Features
+    after: Array
     random: Sequence[Features]
     hits: ProbeHits
     labels: Labels
@@ -234,7 +234,7 @@ def _share(value: Array | float, floor: Array | float, top: Array | float) -> Fl
     """``clip((value - floor) / (top - floor), 0, 1)``; 0 where a replicate has nothing between floor and top."""
     room = np.asarray(top - floor, dtype=np.float64)
     share = np.divide(value - floor, room, out=np.zeros(np.broadcast(value, room).shape), where=room > 0)
-    return np.clip(share, 0.0, 1.0)
+    return np.asarray(np.clip(share, 0.0, 1.0))
 
 
 def _means(weights: Floats, values: Floats) -> Floats:
