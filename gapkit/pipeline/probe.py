@@ -61,24 +61,26 @@ class ProbeTarget:
 
     data: Target
     embedder: Embedder | None = None
-    control: Model | None = None
-    control_start: Model | None = None
+    control: Model | Tuned | None = None
+    control_start: Model | Tuned | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnTarget:
-    """What the target adds.
+class Prepared:
+    """The target, ready for the models.
 
     Attributes:
+        samples: that are scored and trained on, with their embedder.
+        shown: whose representations are measured, where that is asked for.
+        control: the model trained from scratch, if there is one.
         summary: of the samples that are scored.
-        causal: layer -> its measures; "" stands for all layers.
-        layers: measures of the target's representations, where they are asked for.
         notes: how samples were chosen.
     """
 
+    samples: TargetSamples
+    shown: Target | None
+    control: Tuning | None
     summary: TargetSummary
-    causal: dict[str, dict[str, Estimate]]
-    layers: dict[str, dict[str, Estimate]]
     notes: tuple[str, ...]
 
 
@@ -113,59 +115,77 @@ def probe(
     Raises:
         GapkitError: models, samples and options do not go together; the message says why.
     """
-    from gapkit.reuse.tuned import Tuned, as_tuned
-
     options, started = options or ProbeOptions(), time.monotonic()
     surrogate = _known(surrogate or before.surrogate, before)
-    tuned = after if isinstance(after, Tuned) else as_tuned(before, after)
+    tuned, asked = load_tuned(before, after), load_control(before, target)
     used, notes = choose_samples(surrogate, options)
+    ready = None if asked is None else _prepare(before, asked, options)
     models = _models(before, tuned.source, options)
     seen = represent(models, used, options, progress=progress)
     measures, scores = measure_layers(seen, options, progress)
     _add(measures, _weights(before, tuned.source, layer_names(before, options)))
-    beside = None
-    if target is not None:
-        asked = target if isinstance(target, ProbeTarget) else ProbeTarget(data=target)
-        beside = _on_target(models, tuned.source, asked, options, progress)
-        _add(measures, beside.causal)
+    causal, on_target = ({}, {}) if ready is None else _on_target(models, tuned.source, ready, options, progress)
+    _add(measures, causal)
     return ReuseResult(
         before=summarise_source(before, seen.before),
         after=summarise_source(tuned.source, seen.after),
         surrogate=summarise_target(seen.before, seen.choice, replace(options, split="all")),
-        target=None if beside is None else beside.summary,
+        target=None if ready is None else ready.summary,
         layers=as_rows(measures),
-        on_target=() if beside is None else as_rows(beside.layers),
-        model={"knowledge_reuse": model_reuse(scores)} | ({} if beside is None else beside.causal.get(MODEL, {})),
+        on_target=as_rows(on_target),
+        model={"knowledge_reuse": model_reuse(scores)} | causal.get(MODEL, {}),
         matrices=similarity_matrices(seen, options.matrix_names),
-        notes=(*surrogate.notes, *notes, *tuned.notes, *seen.before.notes, *(() if beside is None else beside.notes)),
+        notes=(*surrogate.notes, *notes, *tuned.notes, *seen.before.notes, *(() if ready is None else ready.notes)),
         projection=project(seen, options),
         provenance=provenance(
             used,
-            probe_conditions(before, target, surrogate, options),
+            probe_conditions(before, asked, surrogate, options),
             digest(before.weights_hash, tuned.source.weights_hash),
             seconds=time.monotonic() - started,
         ),
     )
 
 
+def load_tuned(before: Source, given: Model | Tuned) -> Tuned:
+    """A model in the cut of its source, where it is not yet.
+
+    Raises:
+        SourceError: it cannot be read, or is of another architecture.
+    """
+    from gapkit.reuse.tuned import Tuned, as_tuned
+
+    return given if isinstance(given, Tuned) else as_tuned(before, given)
+
+
+def load_control(before: Source, given: Target | ProbeTarget | None) -> ProbeTarget | None:
+    """The target with its control, and what that began with, loaded.
+
+    Raises:
+        SourceError: one of them cannot be read, or is of another architecture.
+    """
+    if not isinstance(given, ProbeTarget):
+        return None if given is None else ProbeTarget(data=given)
+    control, start = (
+        None if model is None else load_tuned(before, model) for model in (given.control, given.control_start)
+    )
+    return replace(given, control=control, control_start=start)
+
+
 def probe_conditions(
-    source: Source, target: Target | ProbeTarget | None, surrogate: Target, options: ProbeOptions
+    source: Source, asked: ProbeTarget | None, surrogate: Target, options: ProbeOptions
 ) -> dict[str, Any]:
-    """What changes numbers beside the surrogate's samples and the weights."""
-    asked = ProbeTarget(data=target) if isinstance(target, Target) else target
+    """What changes numbers beside the surrogate's samples and the weights; the target is a loaded one."""
     more: dict[str, Any] = {"target": None, "embedder": options.embedder, "control": None}
     if asked is not None:
-        more["target"] = f"{asked.data.name} {digest(asked.data.x, asked.data.y)[:16]}"
+        data = asked.data
+        parts = [data.x, data.y, *(part for part in (data.groups, data.split, data.values) if part is not None)]
+        more["target"] = f"{data.name} {digest(*parts)[:16]}"
         more["embedder"] = options.embedder if asked.embedder is None else asked.embedder.key
         more["control"] = [
-            _called(model) for model in (asked.control, asked.control_start) if model is not None
+            f"{model.source.name} {model.source.weights_hash[:16]}"
+            for model in (load_tuned(source, one) for one in (asked.control, asked.control_start) if one is not None)
         ] or None
     return conditions(options, surrogate, surrogate, precision=source.precision) | more
-
-
-def _called(model: Model) -> str:
-    """What a model is called in the provenance."""
-    return model if isinstance(model, str) else getattr(model, "name", type(model).__name__)
 
 
 def _known(surrogate: Target | None, source: Source) -> Target:
@@ -211,29 +231,30 @@ def _add(measures: dict[str, dict[str, Estimate]], more: dict[str, dict[str, Est
             measures[name] |= own
 
 
-def _on_target(
-    models: Models, after: Source, asked: ProbeTarget, options: ProbeOptions, progress: Progress
-) -> OnTarget:
-    """Causal reuse, and the target's representations where they are asked for."""
-    from gapkit.reuse.tuned import as_tuned
-
-    before, control = models.before, None
+def _prepare(before: Source, asked: ProbeTarget, options: ProbeOptions) -> Prepared:
+    """Samples, embedder and control: their mistakes show before the models are run."""
+    control = None
     scored, settled, notes = scored_samples(asked.data, options)
     choice, embedder = choose_embedder(before, asked.data, asked.embedder, options)
-    samples = TargetSamples(scored=scored, training=training_samples(asked.data, options), embedder=embedder)
     if asked.control is not None:
-        start = before.module if asked.control_start is None else as_tuned(before, asked.control_start).source.module
-        control = Tuning(after=as_tuned(before, asked.control).source, start=start)
-    tuning = Tuning(after=after, start=before.module)
-    layers = layer_names(before, options)
-    causal = causal_measures(tuning, samples, layers, options, control=control, progress=progress)
-    measures: dict[str, dict[str, Estimate]] = {}
-    if options.on_target:
-        seen = represent(models, choose_samples(scored, options)[0], options, embedder=embedder, progress=progress)
-        measures = measure_layers(seen, options, progress)[0]
-    return OnTarget(
+        start = before if asked.control_start is None else load_tuned(before, asked.control_start).source
+        control = Tuning(after=load_tuned(before, asked.control).source, start=start.module)
+    return Prepared(
+        samples=TargetSamples(scored=scored, training=training_samples(asked.data, options), embedder=embedder),
+        shown=choose_samples(scored, options)[0] if options.on_target else None,
+        control=control,
         summary=describe_target(scored, embedder.description, choice.reason, settled.split),
-        causal=causal,
-        layers=measures,
         notes=(*asked.data.notes, *notes, *(() if control is not None else (UNMOVED,))),
     )
+
+
+def _on_target(
+    models: Models, after: Source, ready: Prepared, options: ProbeOptions, progress: Progress
+) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
+    """Causal reuse of each layer, "" of all, and measures of the target's representations where they are asked for."""
+    tuning, layers = Tuning(after=after, start=models.before.module), layer_names(models.before, options)
+    causal = causal_measures(tuning, ready.samples, layers, options, control=ready.control, progress=progress)
+    if ready.shown is None:
+        return causal, {}
+    seen = represent(models, ready.shown, options, embedder=ready.samples.embedder, progress=progress)
+    return causal, measure_layers(seen, options, progress)[0]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gapkit.arrays import digest
-from gapkit.pipeline.probe import ProbeTarget, probe, probe_conditions
+from gapkit.pipeline.probe import ProbeTarget, load_control, load_tuned, probe, probe_conditions
 from gapkit.pipeline.representations import choose_samples
 from gapkit.pipeline.run import RunFolder, check_same
 from gapkit.pipeline.summary import provenance
@@ -31,12 +31,10 @@ def probe_run(
     folder.check(options)
     found = folder.whole(ReuseResult.from_json)
     source, data = request.load()
-    from gapkit.reuse.tuned import as_tuned
-
-    after = as_tuned(source, request.after or "")
-    asked = None
+    after, asked = load_tuned(source, request.after or ""), None
     if data is not None:
         asked = ProbeTarget(data=data, control=request.control, control_start=request.control_start)
+    asked = load_control(source, asked)
     if found is not None and source.surrogate is not None:
         told = probe_conditions(source, asked, source.surrogate, options)
         weights = digest(source.weights_hash, after.source.weights_hash)

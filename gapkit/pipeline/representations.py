@@ -229,7 +229,7 @@ def similarity_matrices(seen: Represented, names: Sequence[str]) -> dict[str, li
         }
 
 
-def _or_none(similarity: Similarity, x: Features, y: Features) -> float | None:
+def _or_none(similarity: Similarity, x: Array, y: Array) -> float | None:
     """A number, or None where it is undefined."""
     try:
         return similarity.between(x, y)

@@ -71,7 +71,10 @@ def causal_measures(
     if reason:
         return {name: _undefined(reason, len(samples.scored)) for name in (*layers, MODEL)}
     found = _hits(tuning, samples, layers, options, progress)
-    beside = {} if control is None else _hits(control, samples, layers, options, progress)
+    beside: Mapping[str, LayerHits | str] = {}
+    if control is not None:
+        reason = unfit(control.after, samples.scored)
+        beside = dict.fromkeys(found, reason) if reason else _hits(control, samples, layers, options, progress)
     return {name: _measures(hits, beside.get(name), options, samples) for name, hits in found.items()}
 
 
@@ -79,6 +82,8 @@ def unfit(after: Source, target: Target) -> str:
     """Why a tuned model gives no accuracy on a target; empty where it does."""
     if target.y.ndim != 1 or target.values is not None:
         return f"{target.name} has no single class label per sample"
+    if after.class_names is None:
+        return f"{after.name} has no head of its own"
     if after.n_classes != target.n_classes:
         return f"the head of {after.name} has {after.n_classes} outputs, {target.name} {target.n_classes} classes"
     return ""

@@ -33,12 +33,14 @@ def summarise_source(source: Source, activations: Activations, name: str = "") -
     called = name or source.name
     model = "" if called == source.name else f"{source.name}, "
     shape = "x".join(str(size) for size in source.input.shape)
-    classes = len(activations.source_classes)
+    classes, head = len(activations.source_classes), activations.head
+    if source.class_names is not None:  # which also holds where the run ended before the head
+        classes, head = source.n_classes, "own"
     return SourceSummary(
         name=called,
         n_classes=classes,
-        head=activations.head,
-        description=f"{called}: {model}{source.input.kind} {shape}, {classes} classes, head: {activations.head}",
+        head=head,
+        description=f"{called}: {model}{source.input.kind} {shape}, {classes} classes, head: {head}",
         device=str(source.device),
         precision=source.precision,
     )

@@ -136,7 +136,8 @@ def reasons(layers: Sequence[LayerReuse]) -> list[str]:
                 found.setdefault((COLUMNS[name], f"{one.status}: {one.reason}"), []).append(row.layer)
     told = [f"{name} of {_several(names)} is {reason}" for (name, reason), names in found.items()]
     left = len(told) - MOST_REASONS
-    return [*told[:MOST_REASONS], *([f"{left} more reasons are in the report and in the JSON"] if left > 0 else [])]
+    more = f"{left} more {'reason is' if left == 1 else 'reasons are'} in the report and in the JSON"
+    return [*told[:MOST_REASONS], *([more] if left > 0 else [])]
 
 
 def _several(names: Sequence[str], total: int = 0) -> str:
@@ -165,7 +166,7 @@ def _read_retention(result: ReuseResult) -> str:
         f"less than {LOST:.0%} is left": lost,
         "a part in between is left, or the interval is too wide to say,": open_,
     }
-    told = [f"{words} in {_several(names, len(known))}" for words, names in said.items() if names]
+    told = [f"{words} in {_several(names, len(result.layers))}" for words, names in said.items() if names]
     subject = "Of what a linear probe reads off the source's layers beyond random weights, "
     return f"{subject}{'; '.join(told)}.".replace("80%", "80 %").replace("50%", "50 %")
 

@@ -59,14 +59,14 @@ class LayerFeatures:
 
     Attributes:
         before: (n, d) of the pretrained model.
-        after: (n, d) of the tuned model.
+        after: (n, d') of the tuned model; d' is another one in a head that it was given.
         random: (n, d) of each random-weight copy.
         hits: of the linear probes.
         labels: (n,) class codes, which blocks of samples are dealt out by.
     """
 
     before: Features
-    after: Features
+    after: Array
     random: Sequence[Features]
     hits: ProbeHits
     labels: Labels

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Labels, PerSample
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, PerSample
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Estimate
 from gapkit.reuse.catalogue import similarities
@@ -69,12 +69,12 @@ class Layer:
 
     Attributes:
         before: (n, d) of the pretrained model.
-        after: (n, d) of the tuned model.
+        after: (n, d') of the tuned model; d' is another one in a head that it was given.
         random: (n, d) of each random-weight copy.
     """
 
     before: Features
-    after: Features
+    after: Array
     random: Sequence[Features]
 
 
@@ -123,7 +123,7 @@ def measure_layer(layer: Layer, samples: Samples) -> LayerMeasures:
 def _hits(layer: Layer, samples: Samples, probe: Callable[..., Probe]) -> ProbeHits:
     """Which scored samples a probe on each model gets right, on the same folds."""
 
-    def hit(features: Features) -> PerSample:
+    def hit(features: Array) -> PerSample:
         found = probe(features, samples.labels, samples.folds, groups=samples.groups, seed=samples.seed)
         return found.hits[samples.scored]
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats
-from gapkit.errors import DataError, OptionError
+from gapkit.errors import OptionError, UndefinedError
 from gapkit.reuse.paired import check_paired
 from gapkit.reuse.principal import check_gap, find_principal
 from gapkit.types import Traits
@@ -37,10 +37,10 @@ def subspace_overlap(x: Array, y: Array, *, rank: int = RANK, space: Space = "fe
         space: "features" or "samples".
 
     Raises:
-        DataError: arrays that cannot be used, or different widths in the space of features.
+        DataError: arrays that cannot be used.
         OptionError: another space, or a rank below 1.
-        UndefinedError: a side has fewer directions than ``rank``, or equal variances there, so that its subspace is one
-            of many.
+        UndefinedError: different widths in the space of features; a side has fewer directions than ``rank``, or equal
+            variances there, so that its subspace is one of many.
 
     Example:
         >>> x = np.array([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
@@ -56,7 +56,7 @@ def subspace_overlap(x: Array, y: Array, *, rank: int = RANK, space: Space = "fe
         )
     first, second = check_paired(x, y, least=2, measure="principal subspaces")
     if space == "features" and first.shape[1] != second.shape[1]:
-        raise DataError(
+        raise UndefinedError(
             f"x has {first.shape[1]} features and y has {second.shape[1]}",
             expected="the same features, as one layer has before and after tuning",
             remedy="compare different layers with space='samples'",
