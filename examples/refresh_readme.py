@@ -1,8 +1,9 @@
 """Run the commands whose output the README shows and put the output in its place.
 
-    python examples/refresh_readme.py DATA
+    python examples/refresh_readme.py DATA [WORD ...]
 
 A block ``<!-- output of: COMMAND -->`` is followed by what COMMAND prints; ``DATA`` in a command is the folder given.
+With words, only those blocks and figures are made anew whose command has one of them: some take half an hour.
 A line ``<!-- figure of: COMMAND: FILE -->`` says that the next picture is FILE in the run folder of COMMAND.
 """
 
@@ -46,14 +47,19 @@ def block(output: str) -> str:
 
 def main() -> None:
     """Rewrite the README."""
-    data = str(Path(sys.argv[1]).resolve())
+    data, words = str(Path(sys.argv[1]).resolve()), sys.argv[2:]
     text = README.read_text(encoding="utf-8")
 
+    def wanted(match: re.Match[str]) -> bool:
+        return not words or any(word in match["command"] for word in words)
+
     def fresh(match: re.Match[str]) -> str:
+        if not wanted(match):
+            return match[0]
         return f"{match[1]}\n{block(printed(match['command'], data))}\n{match[4]}"
 
     README.write_text(BLOCK.sub(fresh, text), encoding="utf-8")
-    for figure in FIGURE.finditer(text):
+    for figure in filter(wanted, FIGURE.finditer(text)):
         (README.parent / figure["picture"]).write_bytes(drawn(figure["command"], figure["file"]))
 
 

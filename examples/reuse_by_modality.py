@@ -38,7 +38,7 @@ def result(source: gk.Source, data: Path, out: Path, name: str, seed: int) -> gk
     tuned, _, accuracy = tune(source, target, Recipe(seed=seed))
     write(tuned, target, weights)
     print(f"{name}, seed {seed}: accuracy {accuracy:.3f} on held-out training samples", file=sys.stderr)
-    options = gk.ProbeOptions(max_samples=500, most_classes=20, projection=False, seed=seed)
+    options = gk.ProbeOptions(max_samples=300, most_classes=15, projection=False, seed=seed)
     found = gk.probe(source, str(weights), target=target, options=options)
     path.write_text(found.to_json(), encoding="utf-8")
     return found

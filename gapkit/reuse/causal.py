@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +24,7 @@ from gapkit.reuse.swap import (
     swapped,
 )
 from gapkit.sources.capture import CaptureOptions, extract
+from gapkit.sources.early_exit import ending_early
 from gapkit.sources.forward import evaluating
 from gapkit.sources.source import PRECISIONS, Source
 from gapkit.types import Embedder, Progress, Target, no_progress
@@ -137,12 +138,21 @@ def hits(trial: Trial) -> PerSample:
 
 @contextmanager
 def fitted_batchnorm(trial: Trial) -> Iterator[None]:
-    """BatchNorm's statistics as the training samples give them inside the block; nothing to do without BatchNorm."""
+    """BatchNorm's statistics as the training samples give them inside the block; nothing to do without BatchNorm.
+
+    What comes behind the last BatchNorm is run for the first batch only.
+    """
     module = trial.tuned.module
-    if not any(isinstance(part, BATCH_NORMS) for part in module.modules()):
+    norms = {name: part for name, part in module.named_modules() if isinstance(part, BATCH_NORMS)}
+    if not norms:
         yield
         return
-    with evaluating(module), reestimate_batchnorm(module, _batches(trial), lambda batch: _run(trial, batch)):
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(module))
+        with ending_early(norms) as run:
+            stack.enter_context(
+                reestimate_batchnorm(module, _batches(trial), lambda batch: run(lambda: _run(trial, batch)))
+            )
         yield
 
 

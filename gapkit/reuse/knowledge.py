@@ -26,7 +26,10 @@ misses a map that is linear and not orthogonal, such as rescaled channels, so th
 random weights do nearly as well as the pretrained layer, as in first layers, both floors are high, and the interval is
 wide. (5) A layer that tuning has made *better* for the surrogate scores 1 in held: the score has no word for gains.
 (6) Equal weights for all layers: a model with many layers near its input, which always keep, scores higher than the
-same model seen at its last layers alone.
+same model seen at its last layers alone. (7) A layer passes on what the layers before it keep, and the random weights
+of the floor begin at the input: new random weights on top of two or three kept layers scored 0.62 to 0.96 in small
+networks, where random weights all through scored at most 0.08. A layer's score is about what arrives there, not about
+its own weights, and does not fall at once where weights are lost; *drift* and *causal reuse* stand beside for that.
 """
 
 from __future__ import annotations

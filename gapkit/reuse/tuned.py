@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
+from gapkit.arrays import seeded_torch
 from gapkit.reuse.initialising import copied
 from gapkit.sources.checkpoint import check_file, other_architecture, read_checkpoint
 from gapkit.sources.cut import Cut, generic_names
@@ -145,10 +145,9 @@ def _fit_head(module: nn.Module, head: nn.Linear, state: Mapping[str, Tensor]) -
         return None
     if len(weight) != head.out_features or (bias is None) != (head.bias is None):
         parent, _, own = name.rpartition(".")
-        place = {"device": head.weight.device, "dtype": head.weight.dtype}
-        # Without initial values: drawing them would move torch's global generator.
-        fresh = skip_init(nn.Linear, head.in_features, len(weight), bias=bias is not None, **place)
-        setattr(module.get_submodule(parent), own, fresh)
+        with seeded_torch(0):  # its weights are overwritten; only the draws of the global generator would stay
+            fresh = nn.Linear(head.in_features, len(weight), bias=bias is not None)
+        setattr(module.get_submodule(parent), own, fresh.to(device=head.weight.device, dtype=head.weight.dtype))
     return len(weight)
 
 

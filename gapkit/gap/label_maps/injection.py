@@ -38,7 +38,7 @@ CROSS_FITTED_ENTRIES = 1 << 17
 """Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough. Up to
 this many, too, sigma is searched at every temperature in sample."""
 
-COMPARING_KICKS = 4
+COMPARING_KICKS = 20
 """Of a search whose injection is only compared with those at other temperatures."""
 
 

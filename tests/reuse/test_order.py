@@ -1,0 +1,125 @@
+"""The bundled source, tuned on data near to its own and far from it: how much is retained, in which order.
+
+Written down before any number was seen: in what the head sees, retention is 1 without tuning, less after 60 steps on
+digits (which the source has seen larger), and less still both after 60 steps on digits with permuted labels and after
+60 steps on sequences of codes, with intervals that do not overlap those of digits.
+
+That was wrong for the recipe of the example, at a rate of 5e-4. After 60 steps on digits, on permuted labels and on
+codes retention was 0.98 (0.95 - 1.02), 0.98 (0.95 - 1.02) and 1.00, CKA 0.995 to 0.999: so few steps leave all of the
+source in place, whatever they are for, and weights move least where nothing can be learnt (drifts of 0.04, 0.02 and
+0.03). The test stands, and fails as expected. A second one, written down then and before its numbers, asks the same
+order of retention at ten times the rate, in the last block.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import gapkit as gk
+from gapkit.embedders import choose, fit
+
+pytestmark = pytest.mark.slow
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FASTER = 5e-3
+OPTIONS = gk.ProbeOptions(
+    layers=("all",), max_samples=400, most_classes=20, matrices=(), bootstrap=200, projection=False, keep_features=False
+)
+LAST = "features"
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    """The script that tunes."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import finetune_source
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    return finetune_source
+
+
+@pytest.fixture(scope="module")
+def source() -> gk.Source:
+    return gk.load_source("vit")
+
+
+def codes(n=1200):
+    """Sequences of four letters; the class is how often a letter follows itself."""
+    rng = np.random.default_rng(95)
+    labels = np.arange(n) % 4
+    x = np.empty((n, 64), dtype=np.int64)
+    x[:, 0] = rng.integers(4, size=n)
+    for position in range(1, 64):
+        stays = rng.random(n) < 0.1 + 0.2 * labels
+        x[:, position] = np.where(stays, x[:, position - 1], rng.integers(4, size=n))
+    return gk.Target(x, labels, alphabet="ACGT", name="codes")
+
+
+def retained(example, source, layer, rate):
+    """Retention in a layer after tuning on digits, on digits with permuted labels, and on codes."""
+    digits, options = gk.load_target("sample:digits"), OPTIONS
+    if layer != LAST:
+        options = replace(OPTIONS, layers=(layer,))
+    found = []
+    for data, permute in ((digits, False), (digits, True), (codes(), False)):
+        recipe = example.Recipe(steps=60, seed=96, rate=rate, permute=permute)
+        tuned = example.tune(source, data, recipe)[0]
+        found.append(gk.probe(source, tuned, options=options).find(layer, "retention"))
+    return found
+
+
+@pytest.mark.xfail(strict=True, reason="60 steps at this rate leave everything in place: see above")
+def test_what_is_retained_falls_from_near_to_far(example, source) -> None:
+    near, permuted, far = retained(example, source, LAST, example.Recipe.rate)
+    assert near.interval[1] < 1
+    assert permuted.interval[1] < near.interval[0]
+    assert far.interval[1] < near.interval[0]
+
+
+def test_what_is_retained_falls_from_near_to_far_at_a_higher_rate(example, source) -> None:
+    near, permuted, far = retained(example, source, "blocks.6", FASTER)
+    assert permuted.interval[1] < near.interval[0]
+    assert far.interval[1] < near.interval[0]
+
+
+def with_head(example, source, data):
+    """The source's own encoder, its weights untouched, under a head for the target: ridge on one-hot labels."""
+    start = example.tune(source, data, example.Recipe(steps=4, seed=96))[1].eval()
+    embedder = fit(choose(data, source.input, source.token), data, source.input, source.token)
+    with torch.inference_mode():
+        parts = np.array_split(np.arange(len(data)), 8)
+        adapter = source.adapter
+        z = torch.cat([adapter.pool(adapter.encode(adapter.embed(embedder(data.x[part])))) for part in parts]).double()
+    labels = torch.nn.functional.one_hot(torch.as_tensor(data.y)).double()
+    centred = z - z.mean(dim=0)
+    weight = torch.linalg.solve(centred.T @ centred + torch.eye(z.shape[1]), centred.T @ labels).T
+    with torch.no_grad():
+        start.head.weight.copy_(weight)
+        start.head.bias.copy_(labels.mean(dim=0) - weight @ z.mean(dim=0))
+    return start
+
+
+def test_without_a_step_everything_is_as_it_was(example, source) -> None:
+    digits = gk.load_target("sample:digits")
+    found = gk.probe(source, with_head(example, source, digits), target=digits, options=OPTIONS)
+    assert found.find(LAST, "retention").value == 1.0
+    for row in found.layers:
+        for name in ("retention", "knn_retention"):
+            assert row.measures[name].value in (1.0, None), (row.layer, name)
+        for name in ("cka", "mutual_knn", "knowledge_reuse"):
+            assert row.measures[name].value == pytest.approx(1.0, abs=1e-12), (row.layer, name)
+    blocks = [row for row in found.layers if row.layer != LAST]
+    for row in blocks:
+        assert row.measures["drift"].value == 0.0
+        assert row.measures["drift_rank"].status == "undefined"
+        assert row.measures["drift_rank"].reason == "dW is zero in every matrix"
+        assert row.measures["reuse"].value in (1.0, None)
+    assert sum(row.measures["reuse"].value == 1.0 for row in blocks) >= 3
+    assert found.model["reuse"].value == 1.0
