@@ -65,6 +65,8 @@ CLASS_INKS = (
 )
 """Okabe and Ito's, readable for the colour-blind; markers differ too."""
 MATRIX_WIDTH = 2
+MOST_TICKS = 16
+"""Layers of a matrix beyond which cells have no numbers, and only some layers are named."""
 LINES = ("-", "--", ":")
 
 
@@ -162,16 +164,17 @@ def plot_matrices(result: ReuseResult) -> Figure | None:
         return None
     across = min(MATRIX_WIDTH, len(known))
     down = math.ceil(len(known) / across)
-    side = 0.34 * len(result.names) + 1.2
+    step, side = math.ceil(len(result.names) / MOST_TICKS), 0.34 * min(len(result.names), MOST_TICKS) + 1.2
+    places = range(0, len(result.names), step)
+    ticks = [shorten(result.names[place], 12) for place in places]
     figure = new_figure(0.8 + down * max(2.6, side if across == 1 else 3.0), width=5.8 if across == 1 else 8.4)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (name, values) in zip(panels, known.items(), strict=False):
         axes.set_facecolor(FILL)
-        _heat(axes, values, size=8.5 if across == 1 else 6.5)
+        _heat(axes, values, size=8.5 if across == 1 else 6.5, numbered=step == 1)
         axes.set_title(name, fontsize=SMALL, loc="left")
-        ticks = [shorten(layer, 12) for layer in result.names]
-        axes.set_xticks(range(len(ticks)), ticks, rotation=55, ha="right", rotation_mode="anchor", fontsize=SMALL)
-        axes.set_yticks(range(len(ticks)), ticks, fontsize=SMALL)
+        axes.set_xticks(places, ticks, rotation=55, ha="right", rotation_mode="anchor", fontsize=SMALL)
+        axes.set_yticks(places, ticks, fontsize=SMALL)
     for axes in panels[len(known) :]:
         axes.set_visible(False)
     figure.supylabel("layer before", fontsize=SMALL)
@@ -180,11 +183,11 @@ def plot_matrices(result: ReuseResult) -> Figure | None:
     return figure
 
 
-def _heat(axes: Axes, values: Array, *, size: float) -> None:
-    """Shaded cells from 0 to 1, each with its number; what is undefined stays grey."""
+def _heat(axes: Axes, values: Array, *, size: float, numbered: bool = True) -> None:
+    """Shaded cells from 0 to 1, each with its number where there is room; what is undefined stays grey."""
     shades = LinearSegmentedColormap.from_list("shares", SHADES)
     axes.imshow(np.ma.masked_invalid(values), cmap=shades, vmin=0, vmax=1, aspect="auto")
-    for y, x in np.ndindex(*values.shape):
+    for y, x in np.ndindex(*values.shape) if numbered else ():
         value = values[y, x]
         if np.isfinite(value):
             axes.text(
