@@ -20,7 +20,8 @@ be read off that: where two or three layers were kept, the first lost one scored
 0.91 (``permuted``). That is the definition's doing, and its docstring lists it.
 
 **A second rule**, written down after that and before its own worlds were drawn: k is the number of leading layers with
-a score of at least 0.97, in worlds of other seeds, with the same share.
+a score of at least 0.97, in worlds of other seeds, with the same share. It found k in 20 of 20 worlds of each way; the
+first rule found it in 20, 12 and 7 of these.
 """
 
 from __future__ import annotations
@@ -243,7 +244,8 @@ def test_a_network_that_was_never_trained_retains_nothing():
     """The interval is of the given network, which lies beside the mean of all such: at most nominally is it 95 %.
 
     Where networks bring all of the variance, the interval of three copies holds 0 with the probability that Student's t
-    with two degrees of freedom is below 4.30 / 2, 0.84; so at least 0.8 is asked for, before any share was seen.
+    with two degrees of freedom is below 4.30 / 2, 0.84; so at least 0.8 is asked for, before any share was seen. It was
+    26 of 32, and no value was further from 0 than 0.09.
     """
     found = [one for seed in range(8) for one in scores(seed, 0, "untouched", "fresh", "retention")]
     known = [one for one in found if one.status == "ok"]

@@ -8,7 +8,9 @@ That was wrong for the recipe of the example, at a rate of 5e-4. After 60 steps 
 codes retention was 0.98 (0.95 - 1.02), 0.98 (0.95 - 1.02) and 1.00, CKA 0.995 to 0.999: so few steps leave all of the
 source in place, whatever they are for, and weights move least where nothing can be learnt (drifts of 0.04, 0.02 and
 0.03). The test stands, and fails as expected. A second one, written down then and before its numbers, asks the same
-order of retention at ten times the rate, in the last block.
+order of retention at ten times the rate, in the last block. There it was 0.95 (0.87 - 1.03) after digits, 0.71 (0.53 -
+0.84) after permuted labels, and 0.94 (0.83 - 1.01) after codes: the half of it that is about permuted labels holds, the
+half about codes does not. CKA was 0.86, 0.26 and 0.82.
 """
 
 from __future__ import annotations
@@ -83,9 +85,20 @@ def test_what_is_retained_falls_from_near_to_far(example, source) -> None:
     assert far.interval[1] < near.interval[0]
 
 
-def test_what_is_retained_falls_from_near_to_far_at_a_higher_rate(example, source) -> None:
-    near, permuted, far = retained(example, source, "blocks.6", FASTER)
+@pytest.fixture(scope="module")
+def faster(example, source):
+    """Retention in the last block at the higher rate."""
+    return retained(example, source, "blocks.6", FASTER)
+
+
+def test_permuted_labels_leave_less_than_labels_at_a_higher_rate(faster) -> None:
+    near, permuted, _ = faster
     assert permuted.interval[1] < near.interval[0]
+
+
+@pytest.mark.xfail(strict=True, reason="0.94 (0.83 - 1.01) after codes, 0.95 (0.87 - 1.03) after digits")
+def test_a_far_modality_leaves_less_than_a_near_one_at_a_higher_rate(faster) -> None:
+    near, _, far = faster
     assert far.interval[1] < near.interval[0]
 
 
