@@ -100,6 +100,7 @@ def weights(given: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_finished_from_the_cache_with_the_same_result(
     tuned: Path, target: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
