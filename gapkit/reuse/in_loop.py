@@ -32,7 +32,7 @@ from gapkit.sources.hooks import Pooling, select_layers
 from gapkit.statistics.folds import NEVER, Folds, stratified_folds
 from gapkit.types import Target
 
-SURROGATE_STREAM = 73
+SURROGATE_STREAM = 76
 LEAST_SAMPLES = 20
 WORDS = {"cheap": CHEAP, "all": MEASURES}
 
