@@ -31,6 +31,16 @@ class Estimate:
     reason: str = ""
 
 
+def undefined(reason: str, n: int) -> Estimate:
+    """No number, and why.
+
+    Example:
+        >>> undefined("one sample", 1).status
+        'undefined'
+    """
+    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Null:
     """What is seen where labels tell nothing: a cheap statistic, observed and with labels permuted within folds.

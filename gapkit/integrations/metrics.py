@@ -18,7 +18,8 @@ from gapkit.integrations.batch_checks import check_batch, check_labelled, check_
 from gapkit.integrations.extras import base_class
 from gapkit.integrations.streamed import EXACT, ClassSums, PairSums, beyond_error
 from gapkit.reuse.cka import CANCELLED
-from gapkit.reuse.retention import ERRORS, LEAST_COPIES
+from gapkit.reuse.denominators import no_denominator
+from gapkit.reuse.retention import BEYOND, LEAST_COPIES, MORE
 from gapkit.reuse.u_centring import LEAST_SAMPLES
 from gapkit.statistics.geometry import collapse
 
@@ -279,10 +280,6 @@ class AccuracyRetention(base_class("torchmetrics", "Metric", extra=EXTRA)):
         means = self.hits.cpu().numpy() / n
         before, after, floor = means[0], means[1], means[2:].mean()
         beyond, error = float(before - floor), beyond_error(means, self.products.cpu().numpy(), n)
-        if beyond <= 0 or beyond < ERRORS * error:
-            raise UndefinedError(
-                f"accuracy before less random is {beyond:.4g} with a standard error of {error:.4g}",
-                expected=f"at least {ERRORS:g} standard errors",
-                remedy="use more samples, or another surrogate",
-            )
+        if reason := no_denominator(beyond, error, BEYOND, remedy=MORE):
+            raise reason
         return torch.tensor((after - floor) / beyond, dtype=EXACT, device=self.count.device)

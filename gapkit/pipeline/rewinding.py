@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gapkit.arrays import Labels, generator
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.pipeline.activations import capture_options
 from gapkit.pipeline.probe_options import ProbeOptions
 from gapkit.pipeline.selection import select
@@ -125,7 +125,7 @@ def _measures(
     if control is None:
         return measures
     if isinstance(control, str):
-        nothing = Estimate(value=None, interval=None, n=n, status="undefined", reason=f"control: {control}")
+        nothing = undefined(f"control: {control}", n)
         return measures | {"control_reuse": nothing, "reuse_excess": nothing}
     beside = causal_reuse(control, resamples=options.bootstrap, seed=options.seed)
     excess = reuse_excess(hits, control, resamples=options.bootstrap, seed=options.seed)
@@ -134,7 +134,7 @@ def _measures(
 
 def _undefined(reason: str, n: int) -> dict[str, Estimate]:
     """No numbers."""
-    return {name: Estimate(value=None, interval=None, n=n, status="undefined", reason=reason) for name in MEASURES}
+    return {name: undefined(reason, n) for name in MEASURES}
 
 
 def training_samples(target: Target, options: ProbeOptions) -> Target:

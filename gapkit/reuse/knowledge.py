@@ -42,15 +42,14 @@ from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Array, Features, Floats, Labels
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.cka import cka
+from gapkit.reuse.denominators import ERRORS
 from gapkit.reuse.retention import LEAST_COPIES, ProbeHits, beyond_random
 from gapkit.statistics.jackknife import deal, kept
 
 BLOCKS = 20
 LEVEL = 0.95
-ERRORS = 2.0
-"""What the pretrained layer has beyond random weights has to be so many standard errors above 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,16 +140,16 @@ def knowledge_reuse(layer: LayerFeatures, *, seed: int = 0) -> KnowledgeReuse:
     dealt = deal(n, BLOCKS, strata=layer.labels, groups=_codes(hits.groups), seed=seed)
     if dealt is None or len(layer.random) < LEAST_COPIES:
         got = f"{len(layer.random)} random-weight copies" if dealt is not None else "fewer samples than blocks take"
-        nothing = _undefined(got, n)
+        nothing = undefined(got, n)
         return KnowledgeReuse(score=nothing, held=nothing, kept=nothing, replicates=None)
     held, no_held = _held(hits, dealt)
     kept_, no_kept = _kept(layer, dealt)
     estimates = {
-        "held": _undefined(no_held, n) if held is None else held.estimate(n),
-        "kept": _undefined(no_kept, n) if kept_ is None else kept_.estimate(n),
+        "held": undefined(no_held, n) if held is None else held.estimate(n),
+        "kept": undefined(no_kept, n) if kept_ is None else kept_.estimate(n),
     }
     if kept_ is None:
-        return KnowledgeReuse(score=_undefined(no_kept, n), replicates=None, **estimates)
+        return KnowledgeReuse(score=undefined(no_kept, n), replicates=None, **estimates)
     if held is None:
         score = replace(
             kept_.estimate(n), status="partial", reason=f"kept alone, since retention is undefined: {no_held}"
@@ -172,7 +171,7 @@ def model_reuse(layers: Sequence[KnowledgeReuse]) -> Estimate:
     n = max((layer.score.n for layer in layers), default=0)
     known = [layer.replicates for layer in layers if layer.replicates is not None]
     if not known:
-        return _undefined("no layer has a score", n)
+        return undefined("no layer has a score", n)
     found = combined(known, lambda parts: parts.mean(axis=0)).estimate(n)
     alone = sum(layer.score.status == "partial" for layer in layers)
     missing = len(layers) - len(known)
@@ -259,8 +258,3 @@ def _variance(replicates: Floats) -> float:
 def _codes(groups: Array | None) -> Labels | None:
     """Group codes."""
     return None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def _undefined(reason: str, n: int) -> Estimate:
-    """No number."""
-    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)

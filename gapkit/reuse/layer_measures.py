@@ -9,7 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, PerSample
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.catalogue import similarities
 from gapkit.reuse.geometry import NC1, Alignment, DaviesBouldin, EffectiveRank, Geometry, Uniformity
 from gapkit.reuse.knowledge import KnowledgeReuse, LayerFeatures, knowledge_reuse
@@ -194,7 +194,7 @@ def estimate(compute: Callable[[Indices], float], traits: Traits, samples: Sampl
     try:
         value = compute(np.arange(n))
     except UndefinedError as error:
-        return Estimate(value=None, interval=None, n=n, status="undefined", reason=str(error))
+        return undefined(str(error), n)
     dealt = deal(n, BLOCKS, strata=samples.labels, groups=samples.groups, seed=samples.seed)
     found = Estimate(value=value, interval=None, n=n, reason="no interval: fewer samples than a jackknife takes")
     if dealt is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gapkit.arrays import Array, Floats, PerSample, StoredFeatures
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.cka import CKA
 from gapkit.reuse.layer_measures import Samples, estimate
 from gapkit.reuse.layer_tensors import layer_names, layer_parameters
@@ -89,7 +89,7 @@ class Comparison:
             if measure == DRIFT:
                 found[DRIFT] = weight_drift(before.weights or {}, weights, layer)
             elif after is None or problem:
-                found |= dict.fromkeys(_names(measure, before), _undefined(problem, len(before.features)))
+                found |= dict.fromkeys(_names(measure, before), undefined(problem, len(before.features)))
             elif measure == PROBE:
                 found |= self._probe(before, after)
             else:
@@ -104,7 +104,7 @@ class Comparison:
         try:
             value = measure.between(first, second)
         except UndefinedError as error:
-            return _undefined(str(error), len(first))
+            return undefined(str(error), len(first))
         return Estimate(value=value, interval=None, n=len(first), reason=NO_INTERVAL)
 
     def _probe(self, before: LayerReference, after: Array) -> dict[str, Estimate]:
@@ -117,7 +117,7 @@ class Comparison:
         if old.any():
             found[RATIO] = _single(ratio_intervals(now[:, None], old[:, None], **options), len(now))
         else:
-            found[RATIO] = _undefined("before, the probe was never right", len(now))
+            found[RATIO] = undefined("before, the probe was never right", len(now))
         if before.random is not None:
             hits = ProbeHits(before=old, after=now, random=before.random[:, samples.scored], groups=groups)
             found[RETENTION] = retention(hits, resamples=samples.resamples, seed=samples.seed)
@@ -163,8 +163,3 @@ def _single(found: Intervals, n: int, *, highest: float = np.inf) -> Estimate:
     """The first of these ratios; its interval is cut to its range."""
     low, high = max(0.0, float(found.low[0])), min(highest, float(found.high[0]))
     return Estimate(value=float(found.value[0]), interval=(low, high), n=n)
-
-
-def _undefined(reason: str, n: int) -> Estimate:
-    """No number."""
-    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)

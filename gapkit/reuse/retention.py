@@ -8,13 +8,14 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats
 from gapkit.errors import DataError, UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.crossed import Crossed, cross, crossed_error, crossed_estimates
+from gapkit.reuse.denominators import no_denominator, ratio
 
 LEAST_COPIES = 3
 """Fewer random-weight copies say too little about how much they differ."""
-ERRORS = 2.0
-"""The denominator has to be so many standard errors above 0."""
+BEYOND, MORE = "accuracy before less random", "use more samples, or another surrogate"
+"""The denominator, and what helps where it may be 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +85,11 @@ def retention(hits: ProbeHits, *, resamples: int = 1000, seed: int = 0) -> Estim
     data = hits.crossed
     if copies < LEAST_COPIES or len(data.fixed) < 2:
         what = f"{copies} random-weight copies" if copies < LEAST_COPIES else f"{len(data.fixed)} unit of samples"
-        return _undefined(what, f"at least {LEAST_COPIES} copies and two samples, or groups", "give more", n)
+        expected = f"at least {LEAST_COPIES} copies and two samples, or groups"
+        return undefined(str(UndefinedError(what, expected=expected, remedy="give more")), n)
     reason = beyond_random(data)
     if reason:
-        return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+        return undefined(reason, n)
     (found,) = crossed_estimates(data, [_retained], resamples=resamples, seed=seed)
     return Estimate(value=found.value, interval=(found.low, found.high), n=n)
 
@@ -99,21 +101,7 @@ def beyond_random(data: Crossed) -> str:
         data: of (after, before) and random.
     """
     value, error = float(_beyond(data.means[None])[0][0]), crossed_error(data, _beyond)
-    if value > 0 and value >= ERRORS * error:
-        return ""
-    return str(
-        UndefinedError(
-            f"accuracy before less random is {value:.4g} with a standard error of {error:.4g}",
-            expected=f"at least {ERRORS:g} standard errors",
-            remedy="use more samples, or another surrogate",
-        )
-    )
-
-
-def _undefined(got: str, expected: str, remedy: str, n: int) -> Estimate:
-    """No number."""
-    reason = str(UndefinedError(got, expected=expected, remedy=remedy))
-    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+    return str(no_denominator(value, error, BEYOND, remedy=MORE) or "")
 
 
 def _beyond(means: Floats) -> tuple[Floats, Floats]:
@@ -124,6 +112,5 @@ def _beyond(means: Floats) -> tuple[Floats, Floats]:
 def _retained(means: Floats) -> tuple[Floats, Floats]:
     """``(after - random) / (before - random)``."""
     after, before, random = means.T
-    below = before - random
-    value, per = (np.divide(one, below, out=np.zeros_like(below), where=below != 0) for one in (after - random, 1.0))
+    value, per = ratio(after - random, before - random)
     return value, np.stack([per, -value * per, (value - 1) * per], axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gapkit.arrays import Floats
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.crossed import (
     Crossed,
     CrossedEstimate,
@@ -18,12 +18,11 @@ from gapkit.reuse.crossed import (
     crossed_estimates,
     unrejected_shares,
 )
+from gapkit.reuse.denominators import no_denominator, ratio
 from gapkit.reuse.hits import LayerHits, check_same
 
 LEAST_SEEDS = 5
 """Fewer resets say too little about how much resets differ."""
-ERRORS = 2.0
-"""A denominator has to be so many standard errors above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ def causal_reuse(hits: LayerHits, *, resamples: int = 1000, seed: int = 0) -> Ca
     reasons = dict.fromkeys(FUNCTIONS, "") | _reasons(data)
     asked = [name for name, reason in reasons.items() if not reason]
     found = crossed_estimates(data, [FUNCTIONS[name] for name in asked], resamples=resamples, seed=seed)
-    estimates = {name: _undefined(reason, n) for name, reason in reasons.items() if reason}
+    estimates = {name: undefined(reason, n) for name, reason in reasons.items() if reason}
     estimates |= {name: _estimate(one, n) for name, one in zip(asked, found, strict=True)}
     if not reasons["reuse"]:
         estimates["reuse"] = _estimate(_widened(found[asked.index("reuse")], data), n, clipped=True)
@@ -125,13 +124,13 @@ def reuse_excess(hits: LayerHits, control: LayerHits, *, resamples: int = 1000, 
     n = len(hits.tuned)
     for one, whose in ((hits, "model"), (control, "control")):
         if reason := _reasons(cross(*one.tables, one.groups)).get("reuse"):
-            return _undefined(f"reuse of the {whose}: {reason}", n)
+            return undefined(f"reuse of the {whose}: {reason}", n)
     (fixed, seeded), (other_fixed, other_seeded) = hits.tables, control.tables
     data = cross(
         np.hstack([fixed[:, :2], other_fixed[:, :2]]), np.concatenate([seeded, other_seeded], axis=1), hits.groups
     )
     if reason := _denominator(data, _left, "1 less the control's reuse"):
-        return _undefined(reason, n)
+        return undefined(reason, n)
     return _estimate(crossed_estimates(data, [_excess], resamples=resamples, seed=seed)[0], n, clipped=True)
 
 
@@ -155,20 +154,7 @@ def _reasons(data: Crossed) -> dict[str, str]:
 def _denominator(data: Crossed, function: Smooth, what: str) -> str:
     """Why a difference cannot be divided by; empty where it can."""
     value, error = float(function(data.means[None])[0][0]), crossed_error(data, function)
-    if value > 0 and value >= ERRORS * error:
-        return ""
-    return str(
-        UndefinedError(
-            f"{what} is {value:.4g} with a standard error of {error:.4g}",
-            expected=f"at least {ERRORS:g} standard errors",
-            remedy="use more samples or reset seeds",
-        )
-    )
-
-
-def _undefined(reason: str, n: int) -> Estimate:
-    """No number."""
-    return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+    return str(no_denominator(value, error, what, remedy="use more samples or reset seeds") or "")
 
 
 def _estimate(found: CrossedEstimate, n: int, *, clipped: bool = False) -> Estimate:
@@ -205,20 +191,20 @@ def _above_chance(means: Floats) -> tuple[Floats, Floats]:
 def _criticality(means: Floats) -> tuple[Floats, Floats]:
     """``(t - r) / (t - c)``."""
     t, _, c, r = means.T
-    value, per = _ratio(t - r, t - c)
+    value, per = ratio(t - r, t - c)
     return value, np.stack([(1 - value) * per, 0 * per, value * per, -per], axis=1)
 
 
 def _reuse(means: Floats) -> tuple[Floats, Floats]:
     """``(p - r) / (t - r)``."""
     t, p, _, r = means.T
-    value, per = _ratio(p - r, t - r)
+    value, per = ratio(p - r, t - r)
     return value, np.stack([-value * per, per, 0 * per, (value - 1) * per], axis=1)
 
 
 def _control_reuse(means: Floats) -> tuple[Floats, Floats]:
     """The control's, of (tuned, rewound, tuned control, rewound control, reset, reset control)."""
-    value, per = _ratio(means[:, 3] - means[:, 5], means[:, 2] - means[:, 5])
+    value, per = ratio(means[:, 3] - means[:, 5], means[:, 2] - means[:, 5])
     zero = np.zeros_like(per)
     return value, np.stack([zero, zero, -value * per, per, zero, (value - 1) * per], axis=1)
 
@@ -232,19 +218,13 @@ def _left(means: Floats) -> tuple[Floats, Floats]:
 def _excess(means: Floats) -> tuple[Floats, Floats]:
     """``1 - (1 - u) / (1 - max(0, u_c))``, likewise."""
     t, p, _, _, r, _ = means.T
-    value, per = _ratio(p - r, t - r)
+    value, per = ratio(p - r, t - r)
     other, slope = _control_reuse(means)
     inside = other > 0
-    rest, share = _ratio(1 - value, 1 - np.where(inside, other, 0.0))
+    rest, share = ratio(1 - value, 1 - np.where(inside, other, 0.0))
     zero = np.zeros_like(per)
     own = np.stack([-value * per, per, zero, zero, (value - 1) * per, zero], axis=1)
     return 1 - rest, own * share[:, None] - slope * np.where(inside, rest * share, 0.0)[:, None]
-
-
-def _ratio(above: Floats, below: Floats) -> tuple[Floats, Floats]:
-    """``above / below`` and ``1 / below``; 0 where the denominator is, which happens in resamples only."""
-    value, per = (np.divide(one, below, out=np.zeros_like(below), where=below != 0) for one in (above, 1.0))
-    return value, per
 
 
 FUNCTIONS: dict[str, Smooth] = {"contribution": _contribution, "criticality": _criticality, "reuse": _reuse}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gapkit.arrays import Floats
 from gapkit.errors import UndefinedError
-from gapkit.estimates import Estimate
+from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.layer_tensors import check_alike, layer_names, layer_parameters
 from gapkit.sources.hooks import unknown_layer
 from gapkit.statistics.effective_rank import effective_rank
@@ -107,7 +107,7 @@ def weight_drift(before: Mapping[str, Tensor], after: Mapping[str, Tensor], laye
     try:
         tensors, n = _tensor_changes(dict(before), dict(after), layer, ranks=False)
     except UndefinedError as error:
-        return Estimate(value=None, interval=None, n=0, status="undefined", reason=str(error))
+        return undefined(str(error), 0)
     return _drift(tensors, n)
 
 
@@ -126,7 +126,7 @@ def _layer_change(before: nn.Module, after: nn.Module, layer: str) -> LayerChang
                 )
         tensors, n = _tensor_changes(layer_parameters(before, layer), layer_parameters(after, layer), layer)
     except UndefinedError as error:
-        nothing = Estimate(value=None, interval=None, n=0, status="undefined", reason=str(error))
+        nothing = undefined(str(error), 0)
         return LayerChange(layer=layer, drift=nothing, effective_rank=nothing, tensors=())
     return LayerChange(layer=layer, drift=_drift(tensors, n), effective_rank=_mean_rank(tensors, n), tensors=tensors)
 
@@ -212,7 +212,7 @@ def _drift(tensors: tuple[TensorChange, ...], n: int) -> Estimate:
     norm = _norm(np.array([tensor.norm for tensor in tensors]))
     if change > 0 and norm == 0:
         reason = "the pretrained weights of this layer are all zero, so that no share of them has moved"
-        return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+        return undefined(reason, n)
     return Estimate(value=change / norm if change > 0 else 0.0, interval=None, n=n)
 
 
@@ -222,7 +222,7 @@ def _mean_rank(tensors: tuple[TensorChange, ...], n: int) -> Estimate:
     if not moved:
         matrices = [tensor for tensor in tensors if len(tensor.shape) >= 2]
         reason = "dW is zero in every matrix" if matrices else "no parameter has two axes"
-        return Estimate(value=None, interval=None, n=n, status="undefined", reason=reason)
+        return undefined(reason, n)
     changes: Floats = np.array([change for change, _ in moved])
     weights = np.square(changes / changes.max())
     ranks = np.array([rank for _, rank in moved])
