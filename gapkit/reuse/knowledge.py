@@ -38,7 +38,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Array, Features, Floats, Labels
 from gapkit.errors import UndefinedError
@@ -46,10 +45,9 @@ from gapkit.estimates import Estimate, undefined
 from gapkit.reuse.cka import cka
 from gapkit.reuse.denominators import ERRORS
 from gapkit.reuse.retention import LEAST_COPIES, ProbeHits, beyond_random
-from gapkit.statistics.jackknife import deal, kept
+from gapkit.statistics.jackknife import Jackknife, deal, kept
 
 BLOCKS = 20
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,40 +69,6 @@ class LayerFeatures:
     labels: Labels
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Replicated:
-    """A number, and what it is without each part of what it was computed from.
-
-    Attributes:
-        value: of all.
-        blocks: (g,) without each block of samples.
-        copies: (s,) without each random-weight copy.
-    """
-
-    value: float
-    blocks: Floats
-    copies: Floats
-
-    def variances(self) -> tuple[float, float]:
-        """Of the samples and of the random weights: two delete-a-group jackknives."""
-        return _variance(self.blocks), _variance(self.copies)
-
-    @property
-    def standard_error(self) -> float:
-        """``sqrt(var_blocks + var_copies)``: samples and random weights are drawn independently."""
-        return float(np.sqrt(sum(self.variances())))
-
-    def estimate(self, n: int) -> Estimate:
-        """With ``value +- t standard_error``, cut to [0, 1]; t by Satterthwaite's degrees of freedom."""
-        parts = np.array(self.variances())
-        total = float(parts.sum())
-        if total == 0:
-            return Estimate(value=self.value, interval=(self.value, self.value), n=n)
-        freedom = total**2 / float((np.square(parts) / [len(self.blocks) - 1, len(self.copies) - 1]).sum())
-        reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(total))
-        return Estimate(value=self.value, interval=(max(0.0, self.value - reach), min(1.0, self.value + reach)), n=n)
-
-
 @dataclass(frozen=True, kw_only=True)
 class KnowledgeReuse:
     """The score of one layer and its parts.
@@ -113,13 +77,14 @@ class KnowledgeReuse:
         score: ``sqrt(held kept)``, or ``kept`` alone.
         held: the clipped retention.
         kept: similarity beyond random weights.
-        replicates: of the score, for that of the model; None where it is undefined.
+        replicates: of the score, for that of the model: without each block of samples, and without each random-weight
+            copy, which are drawn independently; None where it is undefined.
     """
 
     score: Estimate
     held: Estimate
     kept: Estimate
-    replicates: Replicated | None
+    replicates: Jackknife | None
 
 
 def knowledge_reuse(layer: LayerFeatures, *, seed: int = 0) -> KnowledgeReuse:
@@ -145,18 +110,18 @@ def knowledge_reuse(layer: LayerFeatures, *, seed: int = 0) -> KnowledgeReuse:
     held, no_held = _held(hits, dealt)
     kept_, no_kept = _kept(layer, dealt)
     estimates = {
-        "held": undefined(no_held, n) if held is None else held.estimate(n),
-        "kept": undefined(no_kept, n) if kept_ is None else kept_.estimate(n),
+        "held": undefined(no_held, n) if held is None else _estimate(held, n),
+        "kept": undefined(no_kept, n) if kept_ is None else _estimate(kept_, n),
     }
     if kept_ is None:
         return KnowledgeReuse(score=undefined(no_kept, n), replicates=None, **estimates)
     if held is None:
         score = replace(
-            kept_.estimate(n), status="partial", reason=f"kept alone, since retention is undefined: {no_held}"
+            _estimate(kept_, n), status="partial", reason=f"kept alone, since retention is undefined: {no_held}"
         )
         return KnowledgeReuse(score=score, replicates=kept_, **estimates)
     both = combined([held, kept_], lambda parts: np.sqrt(parts[0] * parts[1]))
-    return KnowledgeReuse(score=both.estimate(n), replicates=both, **estimates)
+    return KnowledgeReuse(score=_estimate(both, n), replicates=both, **estimates)
 
 
 def model_reuse(layers: Sequence[KnowledgeReuse]) -> Estimate:
@@ -172,7 +137,7 @@ def model_reuse(layers: Sequence[KnowledgeReuse]) -> Estimate:
     known = [layer.replicates for layer in layers if layer.replicates is not None]
     if not known:
         return undefined("no layer has a score", n)
-    found = combined(known, lambda parts: parts.mean(axis=0)).estimate(n)
+    found = _estimate(combined(known, lambda parts: parts.mean(axis=0)), n)
     alone = sum(layer.score.status == "partial" for layer in layers)
     missing = len(layers) - len(known)
     if not alone and not missing:
@@ -182,16 +147,27 @@ def model_reuse(layers: Sequence[KnowledgeReuse]) -> Estimate:
     return replace(found, status="partial", reason="; ".join(told))
 
 
-def combined(parts: Sequence[Replicated], function: Callable[[Floats], Floats]) -> Replicated:
+def combined(parts: Sequence[Jackknife], function: Callable[[Floats], Floats]) -> Jackknife:
     """A function of several numbers of the same blocks and copies, (m, ...) to (...)."""
-    return Replicated(
+    return replace(
+        parts[0],
         value=float(function(np.array([[part.value] for part in parts]))[0]),
-        blocks=function(np.stack([part.blocks for part in parts])),
-        copies=function(np.stack([part.copies for part in parts])),
+        replicates=function(np.stack([part.replicates for part in parts])),
     )
 
 
-def _held(hits: ProbeHits, dealt: Labels) -> tuple[Replicated | None, str]:
+def _jackknife(value: float, blocks: Floats, copies: Floats) -> Jackknife:
+    """A number, and what it is without each block of samples and, in a layer of their own, without each copy."""
+    layers = np.repeat(np.arange(2), [len(blocks), len(copies)])
+    return Jackknife(value=value, replicates=np.concatenate([blocks, copies]), layers=layers)
+
+
+def _estimate(found: Jackknife, n: int) -> Estimate:
+    """With its 95 % interval within [0, 1]."""
+    return Estimate(value=found.value, interval=found.interval(within=(0.0, 1.0)), n=n)
+
+
+def _held(hits: ProbeHits, dealt: Labels) -> tuple[Jackknife | None, str]:
     """The clipped retention, or why there is none."""
     if reason := beyond_random(hits.crossed):
         return None, reason
@@ -200,7 +176,7 @@ def _held(hits: ProbeHits, dealt: Labels) -> tuple[Replicated | None, str]:
     everything = np.ones((1, len(dealt)))
     whole = [_means(everything, np.atleast_2d(one)) for one in (hits.before, hits.after, hits.random)]
     return (
-        Replicated(
+        _jackknife(
             value=float(_share(whole[1], whole[2].mean(axis=0), whole[0])[0, 0]),
             blocks=_share(after, random.mean(axis=0), before)[0],
             copies=_share(whole[1], _without_each(whole[2][:, 0]), whole[0])[0],
@@ -209,7 +185,7 @@ def _held(hits: ProbeHits, dealt: Labels) -> tuple[Replicated | None, str]:
     )
 
 
-def _kept(layer: LayerFeatures, dealt: Labels) -> tuple[Replicated | None, str]:
+def _kept(layer: LayerFeatures, dealt: Labels) -> tuple[Jackknife | None, str]:
     """CKA beyond that of random weights, clipped, or why there is none."""
     others = [layer.after, *layer.random]
     index = [np.arange(len(dealt)), *(kept(dealt, block) for block in range(int(dealt.max()) + 1))]
@@ -219,11 +195,11 @@ def _kept(layer: LayerFeatures, dealt: Labels) -> tuple[Replicated | None, str]:
         return None, str(error)
     after, random = table[:, 0], table[:, 1:]
     floor, each = random.mean(axis=1), _without_each(random[0])
-    left = Replicated(value=1 - floor[0], blocks=1 - floor[1:], copies=1 - each)
+    left = _jackknife(value=1 - floor[0], blocks=1 - floor[1:], copies=1 - each)
     if left.value < ERRORS * left.standard_error or left.value <= 0:
         return None, f"random weights have a CKA of {floor[0]:.4g}, which leaves nothing to be kept beyond them"
     return (
-        Replicated(
+        _jackknife(
             value=float(_share(after[0], floor[0], 1.0)),
             blocks=_share(after[1:], floor[1:], 1.0),
             copies=_share(after[0], each, 1.0),
@@ -247,12 +223,6 @@ def _means(weights: Floats, values: Floats) -> Floats:
 def _without_each(values: Floats) -> Floats:
     """Means (s,) of all but each."""
     return (values.sum() - values) / (len(values) - 1)
-
-
-def _variance(replicates: Floats) -> float:
-    """``(g - 1) / g sum (theta_(k) - mean)^2``."""
-    g = len(replicates)
-    return float((g - 1) / g * np.square(replicates - replicates.mean()).sum())
 
 
 def _codes(groups: Array | None) -> Labels | None:
