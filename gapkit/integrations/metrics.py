@@ -8,6 +8,8 @@ many processes share them. States are float64 and have a fixed size, which is sa
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -106,30 +108,42 @@ class LinearCKA(base_class("torchmetrics", "Metric", extra=EXTRA)):
         return product - n / (n - 2) * fourths + traces / ((n - 1) * (n - 2))
 
 
-class Alignment(base_class("torchmetrics", "Metric", extra=EXTRA)):
-    """``gapkit.reuse.alignment``, mean |u - v|^2 of unit features over pairs of a class, from sums over batches.
-
-    State: ``C (d + 2)`` numbers.
-    """
+class _OfClasses(base_class("torchmetrics", "Metric", extra=EXTRA)):
+    """What is read off ``ClassSums``."""
 
     is_differentiable = False
     higher_is_better = False
     full_state_update = False
+    scattered: ClassVar[bool]
 
     def __init__(self, features: int, classes: int) -> None:
         """Make an empty state.
 
         Args:
             features: d.
-            classes: C; labels are 0 .. C - 1.
+            classes: the largest C; labels are 0 .. C - 1.
 
         Raises:
             OptionError: no features or classes.
         """
         super().__init__()
         check_sizes(features=features, classes=classes)
-        self.sums = ClassSums(classes=classes, features=features, scattered=False)
+        self.sums = ClassSums(classes=classes, features=features, scattered=self.scattered)
         self.add_state("state", torch.zeros(self.sums.size, dtype=EXACT), dist_reduce_fx=self.sums.merge)
+
+    def take(self, features: Tensor, codes: Tensor) -> None:
+        """Add a batch that has been checked, (B, d) and (B,)."""
+        batch = self.sums.measure(features, codes).to(self.state.device)
+        self.state = self.sums.merge(torch.stack([self.state, batch]))
+
+
+class Alignment(_OfClasses):
+    """``gapkit.reuse.alignment``, mean |u - v|^2 of unit features over pairs of a class, from sums over batches.
+
+    State: ``C (d + 2)`` numbers.
+    """
+
+    scattered = False
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Take a batch, (B, d) and class codes (B,).
@@ -149,8 +163,7 @@ class Alignment(base_class("torchmetrics", "Metric", extra=EXTRA)):
         if len(features):
             scaled = features.to(EXACT) / largest
             units = scaled / scaled.square().sum(dim=1, keepdim=True).sqrt()
-            batch = self.sums.measure(units, codes).to(self.state.device)
-            self.state = self.sums.merge(torch.stack([self.state, batch]))
+            self.take(units, codes)
 
     def compute(self) -> Tensor:
         """The mean squared distance, in [0, 4].
@@ -163,30 +176,13 @@ class Alignment(base_class("torchmetrics", "Metric", extra=EXTRA)):
         return (counts * squares).sum() / ((counts * (counts - 1)).sum() / 2)
 
 
-class NC1(base_class("torchmetrics", "Metric", extra=EXTRA)):
+class NC1(_OfClasses):
     """``gapkit.reuse.nc1``, tr(S_W pinv(S_B)) / C, from sums over batches; C counts the classes that have samples.
 
     State: ``C (d + 1) + d^2`` numbers.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-
-    def __init__(self, features: int, classes: int) -> None:
-        """Make an empty state.
-
-        Args:
-            features: d.
-            classes: the largest C; labels are 0 .. C - 1.
-
-        Raises:
-            OptionError: no features or classes.
-        """
-        super().__init__()
-        check_sizes(features=features, classes=classes)
-        self.sums = ClassSums(classes=classes, features=features, scattered=True)
-        self.add_state("state", torch.zeros(self.sums.size, dtype=EXACT), dist_reduce_fx=self.sums.merge)
+    scattered = True
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Take a batch, (B, d) and class codes (B,).
@@ -196,8 +192,7 @@ class NC1(base_class("torchmetrics", "Metric", extra=EXTRA)):
         """
         codes = check_labelled(features, labels, self.sums)
         if len(features):
-            batch = self.sums.measure(features, codes).to(self.state.device)
-            self.state = self.sums.merge(torch.stack([self.state, batch]))
+            self.take(features, codes)
 
     def compute(self) -> Tensor:
         """Variance inside classes over that between them, in [0, inf).

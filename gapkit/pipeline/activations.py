@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 
 
 def choose_embedder(
-    source: Source, target: Target, given: Embedder | None, options: RunOptions
+    source: Source, target: Target, given: Embedder | None = None, name: str = "auto"
 ) -> tuple[Choice, Embedder]:
-    """The embedder with the reason for it; a fixed one takes its statistics from the target's train split."""
+    """The embedder with the reason for it; a fixed one takes its statistics from the target's train split.
+
+    Args:
+        source: whose inputs or tokens it gives.
+        target: the samples; or a surrogate, whose embedder is always chosen by its data.
+        given: a fitted embedder; by default a fixed one.
+        name: of the fixed one, "auto" for the choice by the data.
+    """
     # Imported here: a mistyped source name should not have to wait for torch.
     from gapkit.embedders import Choice, choose, fit
 
     if given is not None:
         return Choice(name=given.name, reason="given"), given
-    choice = choose(target, source.input, source.token, name=options.embedder)
+    choice = choose(target, source.input, source.token, name=name)
     return choice, fit(choice, target, source.input, source.token)
 
 
@@ -58,13 +65,11 @@ def run_surrogate(
     source: Source, surrogate: Target | None, options: RunOptions, progress: Progress = no_progress
 ) -> Activations | None:
     """Features of the surrogate, through an embedder of its own; None where there is no surrogate."""
-    from gapkit.embedders import choose, fit
     from gapkit.sources.capture import extract
 
     if surrogate is None:
         return None
-    own = choose(surrogate, source.input, source.token)
-    fitted = fit(own, surrogate, source.input, source.token)
+    _, fitted = choose_embedder(source, surrogate)
     return extract(source, surrogate, fitted, capture_options(options), progress)
 
 

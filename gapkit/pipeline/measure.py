@@ -66,7 +66,7 @@ def measure(
     """
     options = options or MeasureOptions()
     started = time.monotonic()
-    choice, embedder = choose_embedder(source, target, embedder, options)
+    choice, embedder = choose_embedder(source, target, embedder, options.embedder)
     used, notes = select(target, options)
     check_layers_asked(used, options)
     surrogate = surrogate or source.surrogate

@@ -235,7 +235,7 @@ def _prepare(before: Source, asked: ProbeTarget, options: ProbeOptions) -> Prepa
     """Samples, embedder and control: their mistakes show before the models are run."""
     control = None
     scored, settled, notes = scored_samples(asked.data, options)
-    choice, embedder = choose_embedder(before, asked.data, asked.embedder, options)
+    choice, embedder = choose_embedder(before, asked.data, asked.embedder, options.embedder)
     if asked.control is not None:
         start = before if asked.control_start is None else load_tuned(before, asked.control_start).source
         control = Tuning(after=load_tuned(before, asked.control).source, start=start.module)

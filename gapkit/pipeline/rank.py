@@ -119,7 +119,7 @@ def rank(
 def examine(source: Source, target: Target, used: Target, how: Watched) -> Examined:
     """The scores of one source on the chosen samples, layer by layer; what reads the head stands with the last."""
     options = how.options
-    choice, embedder = choose_embedder(source, target, None, options)
+    choice, embedder = choose_embedder(source, target, name=options.embedder)
     activations = run_source(source, used, embedder, how.surrogate or source.surrogate, options, how.progress)
     found: dict[str, dict[str, Estimated]] = {}
     for layer in activations.features:

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, generator
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.estimates import Estimate
-from gapkit.pipeline.activations import capture_options
+from gapkit.pipeline.activations import capture_options, choose_embedder, chosen_layers
 from gapkit.pipeline.probe_options import ProbeOptions
 from gapkit.pipeline.selection import as_bins
 from gapkit.results.reuse import LayerReuse, Projection
@@ -146,14 +146,7 @@ def represent(
     progress: Progress = no_progress,
 ) -> Represented:
     """Run all models on the samples; ``embedder`` is by default a fixed one of the samples' own."""
-    from gapkit.embedders import Choice, choose, fit
-
-    source = models.before
-    if embedder is None:
-        choice = choose(samples, source.input, source.token)
-        embedder = fit(choice, samples, source.input, source.token)
-    else:
-        choice = Choice(name=embedder.name, reason="given")
+    choice, embedder = choose_embedder(models.before, samples, embedder)
     before, after, *random = (
         _run(model, samples, embedder, options, progress) for model in (models.before, models.after, *models.random())
     )
@@ -183,7 +176,6 @@ def layer_names(source: Source, options: ProbeOptions) -> tuple[str, ...]:
     Raises:
         OptionError: there is no such layer.
     """
-    from gapkit.pipeline.activations import chosen_layers
     from gapkit.sources.hooks import select_layers
 
     return tuple(select_layers(source.module, chosen_layers(source, options.layers)))

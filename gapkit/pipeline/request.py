@@ -42,14 +42,7 @@ class Request:
             GapkitError: one of them cannot be loaded.
         """
         target = load_target(self.target, self.reading)
-        surrogate = None if self.surrogate is None else load_target(self.surrogate)
-        # Imported here: torch takes seconds, and a mistyped file name should not have to wait for it.
-        from gapkit.sources.load import load_source
-
-        source = load_source(
-            self.source, arch=self.arch, surrogate=surrogate, device=self.device, precision=self.precision
-        )
-        return source, target
+        return _open(self.source, self), target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +131,13 @@ class ProbeRequest:
             GapkitError: one of them cannot be loaded.
         """
         target = None if self.target is None else load_target(self.target, self.reading)
-        surrogate = None if self.surrogate is None else load_target(self.surrogate)
-        from gapkit.sources.load import load_source
+        return _open(self.before, self), target
 
-        source = load_source(
-            self.before, arch=self.arch, surrogate=surrogate, device=self.device, precision=self.precision
-        )
-        return source, target
+
+def _open(name: str, request: Request | ProbeRequest) -> Source:
+    """A source with the surrogate that is asked for, which is read first."""
+    surrogate = None if request.surrogate is None else load_target(request.surrogate)
+    # Imported here: torch takes seconds, and a mistyped file name should not have to wait for it.
+    from gapkit.sources.load import load_source
+
+    return load_source(name, arch=request.arch, surrogate=surrogate, device=request.device, precision=request.precision)

@@ -141,6 +141,6 @@ def training_samples(target: Target, options: ProbeOptions) -> Target:
     """The samples that tuning may have seen, for BatchNorm's statistics."""
     from gapkit.reuse.swap import MOST_INPUTS
 
-    own = target.part("train" if target.split is not None else "all")
+    own = target.part("train")
     order: Labels = generator(options.seed, RESET_SEED_STREAM, 1).permutation(len(own))[:MOST_INPUTS]
     return own.take(order)

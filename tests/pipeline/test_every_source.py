@@ -79,7 +79,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, gk.Source]:
 @pytest.mark.parametrize("target_name", list(targets()))
 def test_features_and_probabilities(source_name: str, target_name: str, sources: dict[str, gk.Source]) -> None:
     source, target = sources[source_name], targets()[target_name]
-    _, embedder = choose_embedder(source, target, None, OPTIONS)
+    _, embedder = choose_embedder(source, target, name=OPTIONS.embedder)
     activations = run_source(source, target, embedder, None, OPTIONS)
     features = np.asarray(activations.features["features"])
     assert features.shape[0] == N
