@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gapkit.arrays import digest
@@ -208,12 +209,14 @@ def _models(before: Source, after: Source, options: ProbeOptions) -> Models:
     from gapkit.reuse.controls import random_copies
     from gapkit.reuse.tuned import behind, with_module
 
+    fed = partial(behind, before, weights_hash=before.weights_hash)
+
     def random() -> Iterator[Source]:
         for seed in options.seeds:
             for module in random_copies(before.module, 1, seed=seed):
-                yield behind(before, with_module(before.adapter, module, name=f"{before.name}, random weights {seed}"))
+                yield fed(with_module(before.adapter, module, name=f"{before.name}, random weights {seed}"))
 
-    return Models(before=before, after=behind(before, after.adapter), random=random)
+    return Models(before=before, after=fed(after.adapter), random=random)
 
 
 def _weights(before: Source, after: Source, layers: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:

@@ -112,8 +112,8 @@ class Behind(Cut):
         return self.own.head(features)
 
 
-def behind(source: Source, own: Adapter) -> Source:
-    """A model that is fed through the embedder of ``source``."""
+def behind(source: Source, own: Adapter, *, weights_hash: str) -> Source:
+    """A model behind the embedder of ``source``, whose hash is given, as it takes a pass over all weights."""
     adapter = Behind(
         name=own.name,
         module=own.module,
@@ -122,7 +122,7 @@ def behind(source: Source, own: Adapter) -> Source:
         token=source.token,
         own=own,
         first=source.adapter,
-        embedder=source.weights_hash,
+        embedder=weights_hash,
     )
     return Source(adapter, device=str(source.device), precision=source.precision)
 
