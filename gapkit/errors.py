@@ -42,6 +42,10 @@ class UndefinedError(GapkitError):
     """A measure that these data do not allow; a result then has the status "undefined" with the message as reason."""
 
 
+class TrainingError(GapkitError):
+    """A training that cannot go on; its last checkpoint is as good as it was."""
+
+
 class StorageError(GapkitError):
     """A cache or run folder that cannot be read or written."""
 

@@ -1,0 +1,251 @@
+"""Learn an alignment: a copy of the source behind a learned embedder, trained by one method."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gapkit.arrays import Array, Floats, digest
+from gapkit.embedders.learned import LearnedEmbedder
+from gapkit.embedders.patch import PatchOptions, learned_embedder
+from gapkit.errors import OptionError
+from gapkit.mona.heads import build_head, task_loss
+from gapkit.mona.looks import outputs_of
+from gapkit.mona.methods import ALIGNMENT, METHODS, WARM_UP, Kit, plan
+from gapkit.mona.model import Encoder, TargetModel, parameters_of
+from gapkit.mona.samples import TrainingSamples, training_samples
+from gapkit.mona.surrogates import SurrogateTokens, checked_surrogate, surrogate_tokens
+from gapkit.mona.team import Team
+from gapkit.mona.training import Record, Setting, Training
+from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
+from gapkit.options import check_choice
+from gapkit.reuse.controls import random_copies
+from gapkit.reuse.initialising import copied
+from gapkit.reuse.tuned import Tuned, tuned_source, with_module
+from gapkit.sources.embedding_part import embedding_part
+from gapkit.sources.source import Source
+from gapkit.types import Progress, Target, no_progress
+
+NEEDS_SURROGATE = ("mona", "orca", "mmd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is learned and how.
+
+    Attributes:
+        method: one of ``gapkit.mona.methods.METHODS``.
+        training: steps, rates, batches, seed.
+        alignment: of MoNA's stage 1.
+        embedder: sizes and initial values of the learned embedder; its seed is that of the training.
+    """
+
+    method: str = "mona"
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
+    embedder: PatchOptions = field(default_factory=PatchOptions)
+
+    def __post_init__(self) -> None:
+        """Check the method.
+
+        Raises:
+            OptionError: there is no such method.
+        """
+        check_choice("method", self.method, tuple(METHODS))
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything that changes a number, as plain values."""
+        aligned = asdict(self.alignment) if self.method == "mona" else {}
+        return {
+            "method": self.method,
+            "training": self.training.numbers(),
+            "alignment": aligned,
+            "embedder": {**asdict(self.embedder), "seed": self.training.seed},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surrogate:
+    """The surrogate with the fixed embedder that gives the source's inputs.
+
+    Attributes:
+        samples: labelled set of the source's modality; None where there is none.
+        embedder: of these samples.
+    """
+
+    samples: Target | None
+    embedder: Callable[[Array], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learned:
+    """A trained target model.
+
+    Attributes:
+        method: how it was trained.
+        embedder: with the weights that the last stage ended with, or with its best ones.
+        earlier: name of a stage -> the embedder at its end, of "warm-up" and "alignment" as far as they were run.
+        model: embedder, encoder and head.
+        source: that it was made from.
+        samples: that it was trained on and chosen by.
+        record: history, looks at the validation samples, cost.
+    """
+
+    method: str
+    embedder: LearnedEmbedder
+    earlier: dict[str, LearnedEmbedder]
+    model: TargetModel
+    source: Source
+    samples: TrainingSamples
+    record: Record
+
+    def predict(self, target: Target) -> Floats:
+        """Outputs (n, K) for any samples like the target's: logits, or values of a regression target on its scale."""
+        shown = replace(self.samples, target=target, kept=None)
+        outputs = outputs_of(self.model, shown, np.arange(len(target)), self.source.device)
+        return outputs * self.samples.spread + self.samples.centre if self.samples.task == "regression" else outputs
+
+    def tuned(self, name: str) -> Source:
+        """The tuned encoder as a source, with the source's own embedder and head: for ``probe`` and ``measure``."""
+        adapter = with_module(self.source.adapter, self.model.encoder.module, name=name)
+        return Source(adapter, device=str(self.source.device), precision=self.source.precision)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights of the source's architecture, the target's head in place of its own where it is one linear map."""
+        state = dict(self.model.encoder.module.state_dict())
+        own, learned = getattr(self.model.encoder.adapter, "classifier", None), self.model.head
+        if isinstance(own, nn.Linear) and isinstance(learned, nn.Linear) and learned.in_features == own.in_features:
+            modules = self.model.encoder.module.named_modules()
+            name = next(key for key, module in modules if module is own)
+            state |= {f"{name}.{key}": tensor for key, tensor in learned.state_dict().items()}
+        return {key: tensor.detach() for key, tensor in state.items()}
+
+    def as_tuned(self, name: str) -> Tuned:
+        """The tuned model in the cut of its source, with the target's head where the architecture has one."""
+        return tuned_source(self.source, self.state(), name=name)
+
+
+def learn(
+    source: Source,
+    target: Target,
+    lesson: Lesson | None = None,
+    *,
+    surrogate: Surrogate,
+    folder: Path | None = None,
+    progress: Progress = no_progress,
+) -> Learned:
+    """Train a target model by one method; the source stays as it is.
+
+    Args:
+        source: with a token space.
+        target: training samples alone; a share of them is cut off to choose the model by.
+        lesson: method and options.
+        surrogate: with its embedder; used by methods that align.
+        folder: where a checkpoint is kept, and gone on from; None keeps none.
+        progress: told about every step.
+
+    Raises:
+        GapkitError: source, target, surrogate and options do not go together, or the training cannot go on.
+        KeyboardInterrupt: after a checkpoint.
+    """
+    lesson, team = lesson or Lesson(), Team()
+    if lesson.method in NEEDS_SURROGATE:
+        checked_surrogate(source, surrogate.samples)
+    seed = lesson.training.seed
+    embedder = _start(source, target, lesson)
+    samples = training_samples(target, embedder.preparation, validation=lesson.training.validation, seed=seed)
+    model = _model(source, samples, embedder, lesson)
+    parameters = parameters_of(model, _own_tokens(source, embedder, samples))
+    kit = Kit(
+        loss=task_loss(samples.task),
+        options=lesson.training,
+        alignment=lesson.alignment,
+        surrogate=_tokens(source, surrogate),
+        team=team,
+    )
+    setting = Setting(
+        samples=samples,
+        options=lesson.training,
+        identity=_identity(source, target, surrogate, lesson),
+        device=source.device,
+        folder=folder,
+        team=team,
+        progress=progress,
+    )
+    training = Training(model, parameters, setting)
+    record = training.run(plan(lesson.method, kit))
+    earlier = {name: _with_weights(embedder, state) for name, state in training.embedders.items()}
+    return Learned(
+        method=lesson.method,
+        embedder=embedder,
+        earlier={name: earlier[name] for name in (WARM_UP, ALIGNMENT) if name in earlier},
+        model=model,
+        source=source,
+        samples=samples,
+        record=record,
+    )
+
+
+def _start(source: Source, target: Target, lesson: Lesson) -> LearnedEmbedder:
+    """The embedder before training; the control from scratch begins at random there too."""
+    if source.token is None:
+        raise OptionError(
+            f"{source.name} has no token space",
+            expected="a transformer: a source that takes tokens in place of what its own embedder gives",
+            remedy="use a source such as vit, timm:vit_base_patch16_224 or hf:roberta-base",
+        )
+    options = replace(lesson.embedder, seed=lesson.training.seed)
+    if lesson.method == "scratch":
+        options = replace(options, init="random")
+    found = learned_embedder(target, embedding_part(source), options)
+    found.module.to(source.device)
+    return found
+
+
+def _model(source: Source, samples: TrainingSamples, embedder: LearnedEmbedder, lesson: Lesson) -> TargetModel:
+    """Embedder, a copy of the encoder, and a head for the target."""
+    seed = lesson.training.seed
+    module = next(random_copies(source.module, 1, seed=seed)) if lesson.method == "scratch" else copied(source.module)
+    encoder = Encoder(with_module(source.adapter, module, name=source.name))
+    tokens = _own_tokens(source, embedder, samples)
+    with torch.no_grad():
+        width = encoder(tokens).shape[-1]
+    head = build_head(samples.task, width, samples.outputs, seed=seed)
+    return TargetModel(embedder.module, encoder, head.to(source.device))
+
+
+def _own_tokens(source: Source, embedder: LearnedEmbedder, samples: TrainingSamples) -> Tensor:
+    """Tokens of two samples."""
+    return embedder.apply(samples.inputs(samples.fit[:2])).to(source.device)
+
+
+def _tokens(source: Source, surrogate: Surrogate) -> Callable[[], SurrogateTokens]:
+    """The surrogate's tokens, computed when they are first asked for."""
+    return cache(lambda: surrogate_tokens(source, surrogate.samples, surrogate.embedder))
+
+
+def _identity(source: Source, target: Target, surrogate: Surrogate, lesson: Lesson) -> dict[str, Any]:
+    """What tells a run from another."""
+    data = digest(target.x, target.y, *([] if target.groups is None else [target.groups]))
+    known = surrogate.samples if lesson.method in NEEDS_SURROGATE else None
+    return {
+        **lesson.numbers(),
+        "source": source.weights_hash,
+        "target": data,
+        "surrogate": None if known is None else digest(known.x, known.y),
+    }
+
+
+def _with_weights(embedder: LearnedEmbedder, state: dict[str, Tensor]) -> LearnedEmbedder:
+    """The same embedder with other weights."""
+    module = copy.deepcopy(embedder.module)
+    module.load_state_dict(state)
+    return replace(embedder, module=module)

@@ -1,0 +1,135 @@
+"""The samples that a target model is trained on and chosen by, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gapkit.arrays import Array, Floats, Indices
+from gapkit.errors import DataError
+from gapkit.labels import Task
+from gapkit.statistics.folds import inner_folds
+from gapkit.types import Target
+
+KEPT_BYTES = 1 << 29
+"""Prepared inputs up to this size are kept; more are prepared anew for every batch."""
+LARGEST_PARTS = 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Some samples.
+
+    Attributes:
+        inputs: (B, ...) what the embedder's module takes.
+        labels: (B,) int64 codes, (B,) float32 standardised values, or (B, K) float32 zeros and ones.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingSamples:
+    """A target's training samples, split into those that are fitted on and those that models are chosen by.
+
+    Attributes:
+        target: the samples; no test sample is among them.
+        prepare: from samples to what the embedder's module takes.
+        fit: positions that are trained on.
+        validation: positions that models are chosen by.
+        centre: of regression values on ``fit``; 0 else.
+        spread: likewise; 1 else.
+        kept: prepared inputs of all samples, where they are small.
+    """
+
+    target: Target
+    prepare: Callable[[Array], Tensor]
+    fit: Indices
+    validation: Indices
+    centre: float = 0.0
+    spread: float = 1.0
+    kept: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def task(self) -> Task:
+        """What is learned."""
+        return self.target.task or "classification"
+
+    @property
+    def outputs(self) -> int:
+        """Of the head: classes, labels, or one value."""
+        return 1 if self.task == "regression" else self.target.n_classes
+
+    def batch(self, rows: Indices) -> Batch:
+        """The samples at ``rows``."""
+        return Batch(inputs=self.inputs(rows), labels=self.labels(rows))
+
+    def inputs(self, rows: Indices) -> Tensor:
+        """Prepared inputs."""
+        return self.prepare(self.target.x[rows]) if self.kept is None else self.kept[torch.from_numpy(rows)]
+
+    def labels(self, rows: Indices) -> Tensor:
+        """Labels as the loss takes them."""
+        y = self.target.y[rows]
+        if self.task == "classification":
+            return torch.from_numpy(y)
+        return torch.from_numpy(((y - self.centre) / self.spread).astype(np.float32))
+
+
+def training_samples(
+    target: Target, prepare: Callable[[Array], Tensor], *, validation: float = 0.2, seed: int = 0
+) -> TrainingSamples:
+    """Cut validation samples off, class by class, groups kept together.
+
+    Args:
+        target: training samples alone.
+        prepare: from samples to what the embedder's module takes.
+        validation: about this share is cut off: one of 1 / share parts, at most 20.
+        seed: of the cut.
+
+    Raises:
+        DataError: fewer than four samples, or one class alone.
+    """
+    if len(target) < 4 or (target.task == "classification" and len(np.unique(target.y)) < 2):
+        raise DataError(
+            f"{target.name}: {len(target)} training samples of {len(np.unique(target.y))} classes",
+            expected="at least four samples, of two classes",
+            remedy="give more samples",
+        )
+    parts = int(np.clip(round(1 / validation), 2, LARGEST_PARTS))
+    cut = inner_folds(_strata(target), parts, groups=target.groups, seed=seed) == 0
+    fit, held_out = np.flatnonzero(~cut), np.flatnonzero(cut)
+    centre, spread = 0.0, 1.0
+    if target.task == "regression":
+        values: Floats = target.y[fit]
+        centre, spread = float(values.mean()), float(values.std()) or 1.0
+    first = prepare(target.x[:1])
+    small = first.nbytes * len(target) <= KEPT_BYTES
+    return TrainingSamples(
+        target=target,
+        prepare=prepare,
+        fit=fit,
+        validation=held_out,
+        centre=centre,
+        spread=spread,
+        kept=_prepare_all(target, prepare) if small else None,
+    )
+
+
+def _strata(target: Target) -> Indices:
+    """What the cut keeps in proportion: classes; of several labels, whether a sample has its rarest; else nothing."""
+    if target.task == "classification":
+        return target.y
+    if target.task == "multilabel":
+        return target.y[:, int(target.y.sum(axis=0).argmin())]
+    return np.zeros(len(target), dtype=np.int64)
+
+
+def _prepare_all(target: Target, prepare: Callable[[Array], Tensor], *, size: int = 256) -> Tensor:
+    """All samples, block by block."""
+    return torch.cat([prepare(target.x[start : start + size]) for start in range(0, len(target), size)])

@@ -1,0 +1,129 @@
+"""A stage of training: what is trained, on what, for how long, at what rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gapkit.mona.model import Part, TargetModel
+from gapkit.mona.samples import Batch
+from gapkit.mona.team import Team
+from gapkit.mona.training_options import Rates
+
+
+class Objective(Protocol):
+    """Leaves gradients in ``.grad`` of what is trained, and tells what it has seen."""
+
+    def resume(self, history: Sequence[dict[str, Any]]) -> None:
+        """Take up what was chosen before an interruption, from the steps that were done."""
+        ...
+
+    def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
+        """Numbers for the history; "loss" must be among them, and a loss that is not finite ends the training."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """One stage.
+
+    Attributes:
+        name: "warm-up", "alignment" or "fine-tuning".
+        trains: the parts whose weights change.
+        steps: how many.
+        objective: what gives the gradients.
+        stream: of the data order: stages with the same one see the same batches.
+        passes: forward passes of one target batch that a step costs, a backward pass to all weights counted as two.
+        dropout: whether dropout, drop path and BatchNorm work as in training.
+        chooses: whether the best look at the validation samples is kept.
+        differentiates: parts that the objective needs gradients of, though their weights do not change.
+        batch_size: target samples of a step, where it is not the usual number.
+    """
+
+    name: str
+    trains: tuple[Part, ...]
+    steps: int
+    objective: Objective
+    stream: int
+    passes: float
+    dropout: bool = False
+    chooses: bool = False
+    differentiates: tuple[Part, ...] = ()
+    batch_size: int | None = None
+
+
+def rate(step: int, steps: int, *, warmup: float) -> float:
+    """The share of the largest rate: linear warm-up, then half a cosine to zero.
+
+    Example:
+        >>> [round(rate(step, 10, warmup=0.2), 2) for step in (0, 1, 2, 6, 9)]
+        [0.5, 1.0, 1.0, 0.5, 0.04]
+    """
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def make_optimiser(trained: dict[Part, dict[str, nn.Parameter]], rates: Rates) -> torch.optim.AdamW:
+    """AdamW with a rate for each part, and weight decay for weights of two or more dimensions."""
+    groups: list[dict[str, object]] = []
+    for name, weights in trained.items():
+        for decayed in (True, False):
+            chosen = [weight for weight in weights.values() if (weight.ndim >= 2) == decayed]
+            if chosen:
+                largest = float(getattr(rates, name))
+                decay = rates.decay if decayed else 0.0
+                groups.append(
+                    {"params": chosen, "part": name, "lr": largest, "largest": largest, "weight_decay": decay}
+                )
+    return torch.optim.AdamW(groups)
+
+
+def set_rates(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Every group's rate: a share of its largest."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["largest"] * share
+
+
+def clip(weights: Iterable[nn.Parameter], largest: float) -> float:
+    """Shorten the gradients of a part to a norm of at most ``largest``; gives the norm that they had."""
+    return float(nn.utils.clip_grad_norm_(list(weights), largest))
+
+
+class TargetObjective:
+    """L_target: the mean loss of a batch, through everything that is trained."""
+
+    def __init__(self, loss: nn.Module, team: Team, *, bf16: bool = False) -> None:
+        """Keep the task's loss.
+
+        Args:
+            loss: of outputs and labels, a mean over samples.
+            team: averages the gradients.
+            bf16: whether the forward pass runs in bfloat16 where autocast allows it.
+        """
+        self.loss, self.team, self.bf16 = loss, team, bf16
+
+    def resume(self, history: Sequence[dict[str, Any]]) -> None:
+        """Nothing is chosen on the way."""
+
+    def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
+        """Loss and gradient of one batch."""
+        with autocast(batch.inputs, enabled=self.bf16):
+            loss: Tensor = self.loss(model(batch.inputs), batch.labels)
+        loss.backward()
+        told = loss.detach().double().reshape(1)
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        self.team.average([*gradients])
+        self.team.average([told])
+        return {"loss": float(told)}
+
+
+def autocast(tensor: Tensor, *, enabled: bool) -> torch.autocast:
+    """Autocast to bfloat16 on the device of a tensor; switched off, also what is around it."""
+    return torch.autocast(tensor.device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -1,0 +1,103 @@
+"""The processes that train one model together: what they average, gather and deal out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor
+
+from gapkit.arrays import Indices
+from gapkit.errors import OptionError
+
+
+class Team:
+    """One process alone, or several (``torchrun``, ``accelerate launch``) that see a share of each batch.
+
+    Every process computes with the same weights on its share; gradients are averaged, so that equal shares give the
+    gradient of the mean over the whole batch.
+
+    Attributes:
+        size: number of processes.
+        rank: of this one.
+    """
+
+    def __init__(self) -> None:
+        """Join the group that ``accelerate`` sets up where the environment asks for one."""
+        # Made anew it finds the group that is there already.
+        from accelerate import PartialState
+
+        state: Any = PartialState(cpu=not torch.cuda.is_available())
+        self.size, self.rank = int(state.num_processes), int(state.process_index)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def share(self, rows: Indices) -> Indices:
+        """This process's part of a batch; the parts are equal.
+
+        Raises:
+            OptionError: the batch cannot be dealt out equally.
+        """
+        if len(rows) % self.size:
+            raise OptionError(
+                f"a batch of {len(rows)} for {self.size} processes",
+                expected="a multiple of the number of processes",
+                remedy=f"use a batch size such as {-(-len(rows) // self.size) * self.size}",
+            )
+        return rows[self.rank :: self.size]
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replace tensors by their mean over the processes, in one message."""
+        given = list(tensors)
+        if self.size == 1 or not given:
+            return
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in given])
+        distributed.all_reduce(flat)
+        flat /= self.size
+        start = 0
+        for tensor in given:
+            tensor.detach().copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Rows of all processes, one share after the other, with gradient to one's own.
+
+        A loss of gathered rows that every process computes has, averaged over the processes, the gradient that it has
+        in a single one.
+        """
+        return rows if self.size == 1 else _Gathered.apply(rows, self.rank, self.size)  # type: ignore[no-any-return]
+
+    def agree(self, value: float) -> float:
+        """The first process's value, where all have to decide alike."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64)
+        distributed.broadcast(told, src=0)
+        return float(told)
+
+    def wait(self) -> None:
+        """Come back when all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+class _Gathered(torch.autograd.Function):
+    """Rows of all processes; backward times their number, since gradients are averaged afterwards."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, rank: int, size: int) -> Tensor:
+        """All rows."""
+        ctx.place, ctx.size = slice(rank * len(rows), (rank + 1) * len(rows)), size
+        parts = [torch.empty_like(rows) for _ in range(size)]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient of one's own rows."""
+        return gradients[0][ctx.place] * ctx.size, None, None
