@@ -7,6 +7,9 @@ from pathlib import Path
 
 from gapkit.errors import StorageError
 
+SAFETENSORS = ".safetensors"
+"""How files of tensors end, those of learned embedders among them."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside ``path``, then move into place.

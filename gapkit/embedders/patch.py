@@ -10,7 +10,7 @@ import torch
 from gapkit.arrays import seeded_torch
 from gapkit.embedders.learned import LearnedEmbedder, MadeFor
 from gapkit.embedders.modality import image_layout, is_audio, is_text
-from gapkit.embedders.patch_modules import CopiedEmbedding, CopySizes, FeatureTokens, LayerSizes, Patches, build_module
+from gapkit.embedders.patch_modules import CopiedEmbedding, CopySizes, FeatureTokens, LayerSizes, Patches, PatchSizes
 from gapkit.embedders.patch_sizes import module_sizes
 from gapkit.embedders.patch_start import LOOKED_AT, begin_copy, begin_from_source, draw, own_moments
 from gapkit.embedders.preparation import Preparation, ValuePreparation, fit_picture, fit_values
@@ -144,9 +144,9 @@ def copy_sizes(part: EmbeddingPart, token: TokenSpec) -> CopySizes | None:
 def _is_whole(sizes: CopySizes, part: EmbeddingPart) -> bool:
     """Whether a copy gives what the source's own embedding gives, for noise."""
     with seeded_torch(0):
-        module, x = build_module(sizes).eval(), torch.randn(2, *part.input.shape)
+        module, x = CopiedEmbedding(sizes).eval(), torch.randn(2, *part.input.shape)
     try:
-        begin_copy(module, part) if isinstance(module, CopiedEmbedding) else None
+        begin_copy(module, part)
         with torch.no_grad():
             given, own = module(x), part.embed(x)
     except RuntimeError:
@@ -186,9 +186,9 @@ def _patches(
     token = token_space(part)
     sizes = module_sizes(values, part, token, options.tokens)
     with seeded_torch(options.seed):
-        module = build_module(sizes).eval()
+        module = (Patches(sizes) if isinstance(sizes, PatchSizes) else FeatureTokens(sizes)).eval()
         draw(module)
-    if options.init == "random" or isinstance(module, CopiedEmbedding):
+    if options.init == "random":
         return module, "random weights"
     x = values(train_sample(target, limit=LOOKED_AT))
     return module, begin_from_source(module, part, x, own_moments(part, token))

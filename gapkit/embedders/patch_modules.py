@@ -81,9 +81,9 @@ class PatchSizes:
     def words(self) -> str:
         """Patches, in words."""
         sizes, counts = ("x".join(str(getattr(axis, key)) for axis in self.axes) for key in ("size", "count"))
-        steps = "steps" if len(self.axes) == 1 else "cells"
         placed = ", learned positions" if self.positions else ""
-        return f"{counts} patches of {sizes} {steps} to {self.count} tokens of {self.dim}{placed}"
+        unit = "steps" if len(self.axes) == 1 else "cells"
+        return f"patches of {sizes} {unit}, {counts} tokens of width {self.dim}{placed}"
 
 
 class Patches(nn.Module):
@@ -134,7 +134,7 @@ class TableSizes:
     def words(self) -> str:
         """Features in tokens, in words."""
         each = "feature" if self.cuts.size == 1 else f"{self.cuts.size} features"
-        return f"one token for each {each}, {self.count} tokens of {self.dim}"
+        return f"one token for each {each}, {self.count} tokens of width {self.dim}"
 
 
 class FeatureTokens(nn.Module):
@@ -214,7 +214,7 @@ class CopySizes:
     @property
     def words(self) -> str:
         """Tokens, in words."""
-        return f"the source's own embedding, trainable, to {self.count} tokens of {self.dim}"
+        return f"the source's own embedding, trainable, {self.count} tokens of width {self.dim}"
 
 
 class CopiedEmbedding(nn.Module):

@@ -1,4 +1,4 @@
-"""How many patches of which size: about as many tokens as the source's own embedder gives, and what its encoder takes."""
+"""How many patches of which size: about as many as the source's own embedder gives, and what its encoder takes."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def module_sizes(
         return TableSizes(cuts=table_cuts(preparation.shape[-1], part, token, asked), dim=token.dim, grid=grid)
     axes = preparation.shape[1:]
     cuts = (series_cuts(axes[0], part, token, asked),) if len(axes) == 1 else field_cuts(axes, part, token, asked)
-    return PatchSizes(
-        channels=preparation.shape[0], axes=cuts, dim=token.dim, positions=not part.placed, grid=grid
-    )
+    return PatchSizes(channels=preparation.shape[0], axes=cuts, dim=token.dim, positions=not part.placed, grid=grid)
 
 
 def check_asked(asked: int | None, preparation: ValuePreparation, part: EmbeddingPart, token: TokenSpec) -> None:
@@ -102,9 +100,7 @@ def nearest_size(length: int, wanted: int, *, most: int | None) -> int:
     return min(sizes, key=lambda size: (abs(log(ceil(length / size) / wanted)), size))
 
 
-def field_cuts(
-    size: tuple[int, ...], part: EmbeddingPart, token: TokenSpec, asked: int | None
-) -> tuple[Cuts, ...]:
+def field_cuts(size: tuple[int, ...], part: EmbeddingPart, token: TokenSpec, asked: int | None) -> tuple[Cuts, ...]:
     """Square patches of a field (H, W), or the source's own grid where its encoder knows the places by it."""
     own = _own_grid(part, asked)
     if own is not None and (part.exact or all(edge >= count for edge, count in zip(size, own, strict=True))):

@@ -53,23 +53,24 @@ def begin_from_source(module: Patches | FeatureTokens, part: EmbeddingPart, x: T
     Returns:
         What was done, in words.
     """
-    done: list[str] = []
+    done = ["random vectors"]
     if isinstance(module, Patches):
+        done = ["a random convolution"]
         convolution = patch_convolution(part, module.sizes.dim)
         if convolution is not None:
             with torch.no_grad():
                 module.convolution.weight.copy_(fitted_kernel(convolution.weight.detach(), module.convolution.weight))
                 if convolution.bias is not None:
                     module.convolution.bias.copy_(convolution.bias.detach())
-            done.append("the source's patch convolution")
+            done = [f"the patch convolution of {part.source}"]
         if part.norm is not None:
             module.norm.load_state_dict(part.norm.state_dict())
-            done.append("its layer norm")
+            done.append("its layer norm" if convolution is not None else f"the layer norm of {part.source}")
         if module.position is not None and part.position is not None and part.grid is not None:
             _set(module.position, fitted_positions(part.position, part.grid, module))
-            done.append("the source's positions")
+            done.append("its positions" if convolution is not None else f"the positions of {part.source}")
     match_moments(module, x, wanted)
-    return " and ".join([", ".join(done) or "random vectors", "the mean and deviation of its tokens"])
+    return f"{', '.join(done)}, scaled to the tokens of {part.source}"
 
 
 def _set(parameter: nn.Parameter | None, value: Tensor | None) -> None:
@@ -83,8 +84,7 @@ def patch_convolution(part: EmbeddingPart, dim: int) -> nn.Conv2d | None:
     """The one convolution from patches to tokens that a source's embedder consists of; None where it has more."""
     layers = [] if part.layers is None else list(part.layers)
     first = layers[0] if len(layers) == 1 else None
-    fits = isinstance(first, nn.Conv2d) and first.out_channels == dim and first.groups == 1
-    return first if fits else None
+    return first if isinstance(first, nn.Conv2d) and (first.out_channels, first.groups) == (dim, 1) else None
 
 
 def fitted_kernel(own: Tensor, like: Tensor) -> Tensor:

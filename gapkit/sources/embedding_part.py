@@ -1,4 +1,4 @@
-"""What a learned embedder has to know of a source: its own embedder in pieces, and how many tokens the encoder takes."""
+"""What a learned embedder has to know of a source: its own embedder in pieces, and the tokens its encoder takes."""
 
 from __future__ import annotations
 
