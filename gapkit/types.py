@@ -266,6 +266,41 @@ class Activations:
         return log_softmax(self.logits)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddingPart:
+    """What a learned embedder has to know of a source; ``gapkit.sources.embedding_part`` finds it.
+
+    Attributes:
+        source: its name.
+        weights_hash: of the source.
+        input: what its own embedder takes.
+        token: its token space; None for a source that cannot be aligned.
+        embed: e in eval mode without gradients: inputs (B, ...) to tokens, float32 on the CPU.
+        count: tokens that its own embedder gives for a sample; None where that depends on the sample.
+        grid: rows and columns of these tokens, where they lie in a plane.
+        exact: whether the encoder takes that many tokens and no other number.
+        placed: whether the encoder tells positions apart by itself; else they are part of the tokens.
+        layers: copy of its own embedder up to the norm, of plain torch layers; None where it is made of others.
+        norm: copy of the layer norm of its tokens, if there is one.
+        position: copy of the positions (1, N, dim) in its own tokens, if there are any.
+        surrogate: labelled set of its own modality, if there is one.
+    """
+
+    source: str
+    weights_hash: str
+    input: InputSpec
+    token: TokenSpec | None
+    embed: Callable[[Tensor], Tensor]
+    count: int | None = None
+    grid: tuple[int, int] | None = None
+    exact: bool = False
+    placed: bool = True
+    layers: nn.Sequential | None = None
+    norm: nn.LayerNorm | None = None
+    position: Tensor | None = None
+    surrogate: Target | None = None
+
+
 @runtime_checkable
 class Progress(Protocol):
     """Told about long work: ``progress("features", done, total)``."""

@@ -37,10 +37,11 @@ DISCREPANCY_HELP = "kl, brier, total_variation, zero_one, squared_hellinger, jen
 SCORES_HELP = "fast, all, none, or names of scores and distances with commas between."
 SURROGATE_HELP = "Labelled set of the source's modality: for distances, and for the head of a source without one."
 LAYERS_HELP = "linear and ceiling on each of these layers too: names and globs with commas between, or all blocks."
+EMBEDDER_HELP = "auto, resize, fold, spectrogram, onehot, or the .safetensors file of a learned embedder."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the same run in --out.")]
 MaxSamples = Annotated[str, typer.Option(help="At most this many samples, class by class, or all.")]
-EmbedderName = Annotated[str, typer.Option(help="auto, resize, fold, spectrogram or onehot.")]
+EmbedderName = Annotated[str, typer.Option(help=EMBEDDER_HELP)]
 Surrogate = Annotated[str | None, typer.Option(help=SURROGATE_HELP)]
 BatchSize = Annotated[int | None, typer.Option(help="Samples per forward pass; found by default.")]
 Cache = Annotated[bool, typer.Option(help="Keep features on disk and use those that are there.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gapkit.files import SAFETENSORS
 from gapkit.pipeline.options import RunOptions
 from gapkit.types import Activations, Embedder, Progress, Target, no_progress
 
@@ -22,14 +23,25 @@ def choose_embedder(
     Args:
         source: whose inputs or tokens it gives.
         target: the samples; or a surrogate, whose embedder is always chosen by its data.
-        given: a fitted embedder; by default a fixed one.
-        name: of the fixed one, "auto" for the choice by the data.
+        given: a fitted embedder; by default a fixed one, or the one in a file.
+        name: of the fixed one, "auto" for the choice by the data; or the .safetensors file of a learned embedder.
+
+    Raises:
+        StorageError: the file cannot be read.
+        GapkitError: the embedder does not suit the source or the target.
     """
     # Imported here: a mistyped source name should not have to wait for torch.
-    from gapkit.embedders import Choice, choose, fit
+    from gapkit.embedders import Choice, LearnedEmbedder, check_fits, choose, fit, load_embedder
 
+    reason = "given"
+    if given is None and name.endswith(SAFETENSORS):
+        given, reason = load_embedder(name), f"read from {name}"
+    if isinstance(given, LearnedEmbedder):
+        from gapkit.sources.embedding_part import embedding_part
+
+        check_fits(given, embedding_part(source), target)
     if given is not None:
-        return Choice(name=given.name, reason="given"), given
+        return Choice(name=given.name, reason=reason), given
     choice = choose(target, source.input, source.token, name=name)
     return choice, fit(choice, target, source.input, source.token)
 

@@ -52,7 +52,7 @@ def measure(
         source: the pretrained model.
         target: the labelled dataset; regression targets are binned by quantiles, several labels per sample are measured
             one against the rest.
-        embedder: a fitted embedder; by default a fixed one, chosen by ``options.embedder``.
+        embedder: a fitted embedder, fixed or learned; by default the one that ``options.embedder`` names.
         surrogate: labelled set of the source's modality, for distances and for the head of a source that has none; by
             default the source's own.
         options: what is measured and how.
@@ -66,13 +66,14 @@ def measure(
     """
     options = options or MeasureOptions()
     started = time.monotonic()
+    given = {} if embedder is None else {"embedder": embedder.key}
     choice, embedder = choose_embedder(source, target, embedder, options.embedder)
     used, notes = select(target, options)
     check_layers_asked(used, options)
     surrogate = surrogate or source.surrogate
     activations = run_source(source, used, embedder, surrogate, options, progress)
     gap = measure_gap(activations, gap_options(options), progress)
-    told = conditions(options, used, surrogate, precision=source.precision)
+    told = conditions(options, used, surrogate, precision=source.precision, **given)
     request = score_request(options, options.scores)
     scored = measure_scores(activations, lambda: run_surrogate(source, surrogate, options, progress), request, progress)
     return GapResult(

@@ -22,7 +22,8 @@ class RunOptions:
     Attributes:
         split: samples that are used; a target without a split has only "train", which is all of it.
         max_samples: stratified draw of at most this many; None uses all.
-        embedder: name of a fixed embedder, "auto" for the choice by the data.
+        embedder: name of a fixed embedder, "auto" for the choice by the data, or the .safetensors file of a learned
+            one.
         layers: names of layers and globs that are measured too. "all" stands for the source's blocks.
         folds: of the cross-fitting.
         n_bins: quantile bins of a regression target.

@@ -176,12 +176,13 @@ def probe_conditions(
     source: Source, asked: ProbeTarget | None, surrogate: Target, options: ProbeOptions
 ) -> dict[str, Any]:
     """What changes numbers beside the surrogate's samples and the weights; the target is a loaded one."""
-    more: dict[str, Any] = {"target": None, "embedder": options.embedder, "control": None}
+    more: dict[str, Any] = {"target": None, "control": None}
     if asked is not None:
         data = asked.data
         parts = [data.x, data.y, *(part for part in (data.groups, data.split, data.values) if part is not None)]
         more["target"] = f"{data.name} {digest(*parts)[:16]}"
-        more["embedder"] = options.embedder if asked.embedder is None else asked.embedder.key
+        if asked.embedder is not None:
+            more["embedder"] = asked.embedder.key
         more["control"] = [
             f"{model.source.name} {model.source.weights_hash[:16]}"
             for model in (load_tuned(source, one) for one in (asked.control, asked.control_start) if one is not None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gapkit.arrays import digest, fingerprints
+from gapkit.files import SAFETENSORS
 from gapkit.gap.multilabel import WITH, WITHOUT, MultilabelResult
 from gapkit.results import Provenance, SourceSummary, TargetSummary, library_versions
 
@@ -74,7 +76,14 @@ def conditions(options: RunOptions, target: Target, surrogate: Target | None, **
     """What changes numbers beside samples and weights: options, groups, the surrogate with its name, and ``more``."""
     groups = None if target.groups is None else digest(target.groups)[:16]
     beside = None if surrogate is None else f"{surrogate.name} {_hash(surrogate)}"
-    return options.numbers() | more | {"groups": groups, "surrogate": beside}
+    embedder = {"embedder": embedder_told(options.embedder)}
+    return options.numbers() | embedder | more | {"groups": groups, "surrogate": beside}
+
+
+def embedder_told(name: str) -> str:
+    """The name of an embedder, that of a file with the hash of what it holds."""
+    path = Path(name)
+    return f"{name} {digest(path.read_bytes())[:16]}" if path.suffix == SAFETENSORS and path.is_file() else name
 
 
 def _hash(surrogate: Target) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gapkit.errors import StorageError
+from gapkit.files import write_atomically
 from gapkit.results import Result
 
 RESULT = "result.json"
@@ -63,23 +64,4 @@ def make_folder(folder: Path) -> None:
             f"{folder} cannot be created ({error.strerror})",
             expected="a folder that may be created and written",
             remedy="choose another --out",
-        ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then move into place.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror})",
-            expected="a writable folder with free space",
-            remedy="free space, or choose another --out",
         ) from error

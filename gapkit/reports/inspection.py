@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gapkit.arrays import Array
-from gapkit.reports.folder import make_folder, write_atomically
+from gapkit.files import write_atomically
+from gapkit.reports.folder import make_folder
 
 
 def write_inspection(content: Mapping[str, Any], pictures: Mapping[str, Sequence[Array]], folder: Path) -> Path:
