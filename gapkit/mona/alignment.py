@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gapkit.arrays import Features, Floats, Indices, Labels
 from gapkit.mona.hypergradient import Hypergradient, hypergradient
@@ -49,7 +49,7 @@ class KnowledgeObjective:
 
     def __init__(
         self,
-        loss: nn.Module,
+        loss: Loss,
         surrogate: SurrogateTokens,
         alignment: AlignmentOptions,
         training: TrainingOptions,

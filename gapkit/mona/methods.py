@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import nn
-
 from gapkit.arrays import generator
 from gapkit.mona.alignment import KnowledgeObjective
+from gapkit.mona.heads import Loss
 from gapkit.mona.rivals import ALIGNED_AT_ONCE, DiscrepancyObjective, TransportObjective
 from gapkit.mona.stages import Objective, Stage, TargetObjective
 from gapkit.mona.surrogates import SurrogateTokens
@@ -46,7 +45,7 @@ class Kit:
         team: the processes.
     """
 
-    loss: nn.Module
+    loss: Loss
     options: TrainingOptions
     alignment: AlignmentOptions
     surrogate: Callable[[], SurrogateTokens]

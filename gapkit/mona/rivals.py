@@ -56,8 +56,8 @@ class TransportObjective:
         found = otdd_loss(features, all_labels(batch.labels, self.team), self.statistics)
         found.value.backward()
         average_gradients(model, self.team)
-        parts = {"feature_part": float(found.feature_part), "label_part": float(found.label_part)}
-        return {"loss": float(found.value), **parts}
+        parts = {"feature_part": float(found.feature_part.detach()), "label_part": float(found.label_part.detach())}
+        return {"loss": float(found.value.detach()), **parts}
 
 
 @dataclass(kw_only=True)
@@ -84,7 +84,7 @@ class DiscrepancyObjective:
         loss = squared_discrepancy(features, self.surrogate)
         loss.backward()
         average_gradients(model, self.team)
-        return {"loss": float(loss)}
+        return {"loss": float(loss.detach())}
 
 
 def squared_discrepancy(x: Tensor, y: Tensor, factors: tuple[float, ...] = KERNEL_FACTORS) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from gapkit.mona.heads import Loss
 from gapkit.mona.model import Part, TargetModel
 from gapkit.mona.samples import Batch
 from gapkit.mona.team import Team
@@ -99,7 +100,7 @@ def clip(weights: Iterable[nn.Parameter], largest: float) -> float:
 class TargetObjective:
     """L_target: the mean loss of a batch, through everything that is trained."""
 
-    def __init__(self, loss: nn.Module, team: Team, *, bf16: bool = False) -> None:
+    def __init__(self, loss: Loss, team: Team, *, bf16: bool = False) -> None:
         """Keep the task's loss.
 
         Args:

@@ -4,7 +4,9 @@
 computed has the status "undefined" with its reason, never NaN.
 """
 
+from gapkit.results.alignment import GAPS, AlignmentResult, Cost, Metric, SeedRun
 from gapkit.results.base import Result
+from gapkit.results.comparison import ComparedRun, Comparison, PairedTest
 from gapkit.results.gap import GapResult, Pictures
 from gapkit.results.provenance import (
     LIBRARIES,
@@ -18,6 +20,14 @@ from gapkit.results.rank import Agreement, Rank, RankResult, RankRow
 from gapkit.results.reuse import LayerReuse, Projection, ReuseResult
 
 __all__ = [
+    "GAPS",
+    "AlignmentResult",
+    "ComparedRun",
+    "Comparison",
+    "Cost",
+    "Metric",
+    "PairedTest",
+    "SeedRun",
     "LIBRARIES",
     "Agreement",
     "SCHEMA",
