@@ -89,7 +89,7 @@ class Comparison(Result):
     @classmethod
     def _read(cls, content: dict[str, Any]) -> dict[str, Any]:
         """The fields but the provenance, from the JSON object."""
-        paired = [{**one, "interval": _pair(one["interval"])} for one in content["paired"]]
+        paired: list[dict[str, Any]] = [{**one, "interval": _pair(one["interval"])} for one in content["paired"]]
         return {
             "target": content["target"],
             "runs": tuple(_read_run(run) for run in content["runs"]),
@@ -122,11 +122,11 @@ def _pair(item: list[float] | None) -> tuple[float, float] | None:
 def _read_run(run: dict[str, Any]) -> ComparedRun:
     """A row of a comparison from JSON."""
     metric, validation = run["metric"], run["validation"]
-    nested = {
+    nested: dict[str, Any] = {
         key: {moment: {name: read_estimate(item) for name, item in own.items()} for moment, own in run[key].items()}
         for key in ("gaps", "parts")
     }
-    changed = {
+    changed: dict[str, Any] = {
         "metric": None if metric is None else Metric(name=metric["name"], estimate=read_estimate(metric["estimate"])),
         "validation": None if validation is None else read_estimate(validation),
         "reuse": {name: read_estimate(item) for name, item in run["reuse"].items()},
