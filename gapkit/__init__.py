@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gapkit.data.load import ReadOptions, load_target
+    from gapkit.embedders.patch import PatchOptions
     from gapkit.errors import DataError, GapkitError, OptionError, SourceError, StorageError
     from gapkit.estimates import Misalignment
+    from gapkit.mona.learner import Lesson
+    from gapkit.mona.options import HypergradientOptions
+    from gapkit.mona.training_options import AlignmentOptions, Rates, Steps, TrainingOptions
+    from gapkit.pipeline.align import align
+    from gapkit.pipeline.align_options import AlignOptions
+    from gapkit.pipeline.compare import compare
     from gapkit.pipeline.inspect import inspect
     from gapkit.pipeline.measure import measure
+    from gapkit.pipeline.mona import MoNA
     from gapkit.pipeline.options import MeasureOptions, RankOptions
     from gapkit.pipeline.probe import ProbeTarget, probe
     from gapkit.pipeline.probe_options import ProbeOptions
     from gapkit.pipeline.rank import rank
-    from gapkit.results import GapResult, RankResult, ReuseResult
+    from gapkit.results import AlignmentResult, Comparison, GapResult, RankResult, ReuseResult
     from gapkit.reuse.in_loop import ReuseProbe, ReuseProbeOptions
     from gapkit.reuse.snapshot import Reuse
     from gapkit.sources.cache import FeatureCache
@@ -35,19 +43,28 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activations": "types",
+    "AlignOptions": "pipeline.align_options",
+    "AlignmentOptions": "mona.training_options",
+    "AlignmentResult": "results",
     "CaptureOptions": "sources.capture",
+    "Comparison": "results",
     "DataError": "errors",
     "FeatureCache": "sources.cache",
     "GapResult": "results",
     "GapkitError": "errors",
+    "HypergradientOptions": "mona.options",
     "InputSpec": "types",
+    "Lesson": "mona.learner",
     "MeasureOptions": "pipeline.options",
     "Misalignment": "estimates",
+    "MoNA": "pipeline.mona",
     "OptionError": "errors",
+    "PatchOptions": "embedders.patch",
     "ProbeOptions": "pipeline.probe_options",
     "ProbeTarget": "pipeline.probe",
     "RankOptions": "pipeline.options",
     "RankResult": "results",
+    "Rates": "mona.training_options",
     "ReadOptions": "data.load",
     "Reuse": "reuse.snapshot",
     "ReuseProbe": "reuse.in_loop",
@@ -55,9 +72,13 @@ _HOME = {
     "ReuseResult": "results",
     "Source": "sources.source",
     "SourceError": "errors",
+    "Steps": "mona.training_options",
     "StorageError": "errors",
     "Target": "types",
     "TokenSpec": "types",
+    "TrainingOptions": "mona.training_options",
+    "align": "pipeline.align",
+    "compare": "pipeline.compare",
     "extract": "sources.capture",
     "inspect": "pipeline.inspect",
     "load_source": "sources.load",
@@ -70,19 +91,28 @@ _HOME = {
 __version__ = "0.1.0"
 __all__ = [
     "Activations",
+    "AlignOptions",
+    "AlignmentOptions",
+    "AlignmentResult",
     "CaptureOptions",
+    "Comparison",
     "DataError",
     "FeatureCache",
     "GapResult",
     "GapkitError",
+    "HypergradientOptions",
     "InputSpec",
+    "Lesson",
     "MeasureOptions",
     "Misalignment",
+    "MoNA",
     "OptionError",
+    "PatchOptions",
     "ProbeOptions",
     "ProbeTarget",
     "RankOptions",
     "RankResult",
+    "Rates",
     "ReadOptions",
     "Reuse",
     "ReuseProbe",
@@ -90,9 +120,13 @@ __all__ = [
     "ReuseResult",
     "Source",
     "SourceError",
+    "Steps",
     "StorageError",
     "Target",
     "TokenSpec",
+    "TrainingOptions",
+    "align",
+    "compare",
     "extract",
     "inspect",
     "load_source",

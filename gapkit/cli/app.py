@@ -7,7 +7,9 @@ import sys
 import typer
 
 from gapkit.cli import INTERRUPTED
+from gapkit.cli.align import align
 from gapkit.cli.cache import cache
+from gapkit.cli.compare import compare
 from gapkit.cli.inspect import inspect
 from gapkit.cli.measure import measure
 from gapkit.cli.probe import probe
@@ -24,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (measure, probe, rank, inspect, sources, cache):
+for command in (measure, probe, align, compare, rank, inspect, sources, cache):
     app.command()(command)
 
 
@@ -37,5 +39,5 @@ def run(arguments: list[str] | None = None) -> None:
         sys.exit(USER_ERROR)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo("gapkit: interrupted; the same command goes on with the features already cached", err=True)
+            typer.echo("gapkit: interrupted; the same command goes on where it was", err=True)
         raise

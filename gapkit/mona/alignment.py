@@ -44,7 +44,7 @@ class KnowledgeObjective:
     the rest of the embedder's gradient.
 
     Attributes:
-        notes: what the hypergradient had to say, each once.
+        alignment: how the hypergradient is computed.
     """
 
     def __init__(
@@ -68,12 +68,17 @@ class KnowledgeObjective:
             DataError: fewer than two surrogate classes have two samples.
         """
         self.loss, self.surrogate, self.alignment, self.training, self.team = loss, surrogate, alignment, training, team
-        self.notes: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
         self._options = alignment.hypergradient
         size = alignment.surrogate_batch or training.batch_size
         self._pairs = ClassPairs(labels=surrogate.labels, size=size, per_class=alignment.per_class, seed=training.seed)
         self._exchange = None if team.size == 1 else Exchange(reduce=team.average, gather=team.gather)
         self._head: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the hypergradient had to say, each once."""
+        return tuple(self._notes)
 
     @staticmethod
     def passes_of(alignment: AlignmentOptions, target_batch: int) -> float:
@@ -107,7 +112,7 @@ class KnowledgeObjective:
             )
         if self._options.step == "auto" and found.step is not None:
             self._options = replace(self._options, step=found.step)
-        self.notes |= dict.fromkeys(found.notes)
+        self._notes |= dict.fromkeys(found.notes)
         _leave(found, model)
         return _told(found)
 

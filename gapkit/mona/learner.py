@@ -78,11 +78,11 @@ class Surrogate:
 
     Attributes:
         samples: labelled set of the source's modality; None where there is none.
-        embedder: of these samples.
+        embedder: of these samples; None without them.
     """
 
-    samples: Target | None
-    embedder: Callable[[Array], Tensor]
+    samples: Target | None = None
+    embedder: Callable[[Array], Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,6 +97,7 @@ class Learned:
         source: that it was made from.
         samples: that it was trained on and chosen by.
         record: history, looks at the validation samples, cost.
+        notes: what the training had to say, each once.
     """
 
     method: str
@@ -106,6 +107,7 @@ class Learned:
     source: Source
     samples: TrainingSamples
     record: Record
+    notes: tuple[str, ...] = ()
 
     def predict(self, target: Target) -> Floats:
         """Outputs (n, K) for any samples like the target's: logits, or values of a regression target on its scale."""
@@ -181,7 +183,8 @@ def learn(
         progress=progress,
     )
     training = Training(model, parameters, setting)
-    record = training.run(plan(lesson.method, kit))
+    stages = plan(lesson.method, kit)
+    record = training.run(stages)
     earlier = {name: _with_weights(embedder, state) for name, state in training.embedders.items()}
     return Learned(
         method=lesson.method,
@@ -191,6 +194,7 @@ def learn(
         source=source,
         samples=samples,
         record=record,
+        notes=tuple(note for stage in stages for note in stage.objective.notes),
     )
 
 

@@ -32,6 +32,8 @@ class TransportObjective:
     in the original code it does not.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, surrogate: SurrogateTokens, team: Team, *, seed: int) -> None:
         """Take the surrogate's statistics.
 
@@ -74,6 +76,7 @@ class DiscrepancyObjective:
 
     surrogate: Tensor
     team: Team
+    notes: tuple[str, ...] = ()
 
     def resume(self, history: Sequence[dict[str, Any]]) -> None:
         """Nothing is chosen on the way."""

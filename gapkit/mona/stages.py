@@ -20,6 +20,11 @@ from gapkit.mona.training_options import Rates
 class Objective(Protocol):
     """Leaves gradients in ``.grad`` of what is trained, and tells what it has seen."""
 
+    @property
+    def notes(self) -> Iterable[str]:
+        """What there is to say about the whole stage, each once."""
+        ...
+
     def resume(self, history: Sequence[dict[str, Any]]) -> None:
         """Take up what was chosen before an interruption, from the steps that were done."""
         ...
@@ -99,6 +104,8 @@ def clip(weights: Iterable[nn.Parameter], largest: float) -> float:
 
 class TargetObjective:
     """L_target: the mean loss of a batch, through everything that is trained."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, loss: Loss, team: Team, *, bf16: bool = False) -> None:
         """Keep the task's loss.

@@ -50,22 +50,25 @@ class SurrogateTokens:
         return torch.cat([token_means(self.tokens(rows[start : start + EMBEDDED_AT_ONCE])) for start in starts])
 
 
-def surrogate_tokens(source: Source, surrogate: Target | None, embedder: Callable[[Array], Tensor]) -> SurrogateTokens:
+def surrogate_tokens(
+    source: Source, surrogate: Target | None, embedder: Callable[[Array], Tensor] | None
+) -> SurrogateTokens:
     """Take a surrogate through the source's embedder.
 
     Args:
         source: whose weights stay as they are.
         surrogate: labelled set of the source's modality.
-        embedder: a fixed one that gives the source's inputs.
+        embedder: a fixed one that gives the source's inputs; None where samples are these already.
 
     Raises:
         DataError: no surrogate, or one without classes.
     """
     surrogate = checked_surrogate(source, surrogate)
+    inputs = embedder or torch.from_numpy
 
     def embed(x: Array) -> Tensor:
         with evaluating(source.module), torch.no_grad():
-            return source.adapter.embed(embedder(x).to(source.device))
+            return source.adapter.embed(inputs(x).to(source.device))
 
     first = embed(surrogate.x[:1])
     if first.nbytes * len(surrogate) > KEPT_BYTES:

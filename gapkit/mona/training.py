@@ -243,6 +243,8 @@ class Training:
         setting = self.setting
         found = look(self.model, setting.samples, setting.device, stage=stage.name, step=step)
         self.record.looks.append(found)
+        seen = {"validation": found.metric, "validation_loss": found.loss}
+        self.record.history.append({"stage": stage.name, "step": step, **seen})
         if not stage.chooses:
             return False
         if found.better(self.record.best):

@@ -100,10 +100,15 @@ def provenance(target: Target, told: dict[str, Any], weights_hash: str, *, secon
         weights_hash: of the source, or of the hashes of all sources.
         seconds: that it took.
     """
+    return made_by(told, data_hash=digest(target.x, target.y), weights_hash=weights_hash, seconds=seconds)
+
+
+def made_by(told: dict[str, Any], *, data_hash: str, weights_hash: str, seconds: float = 0.0) -> Provenance:
+    """The same, with the hash of the samples."""
     return Provenance(
         versions=library_versions(),
         seed=told["seed"],
-        data_hash=digest(target.x, target.y),
+        data_hash=data_hash,
         weights_hash=weights_hash,
         options=told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

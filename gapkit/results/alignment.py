@@ -85,6 +85,7 @@ class AlignmentResult(Result):
         metric: on the test samples.
         validation: the same metric on the validation samples, mean over seeds.
         runs: each seed.
+        test_groups: codes of test samples that belong together, in their order; empty where there are none.
         gap_before: misalignment with the fixed embedder; None where it was not measured, or there is no fixed one.
         gap_warm: with the embedder after warm-up.
         gap_aligned: with the embedder after alignment.
@@ -111,6 +112,7 @@ class AlignmentResult(Result):
     metric: Metric
     validation: Estimate
     runs: tuple[SeedRun, ...]
+    test_groups: tuple[int, ...] = field(default=(), repr=False)
     gap_before: GapResult | None = None
     gap_warm: GapResult | None = None
     gap_aligned: GapResult | None = None
@@ -153,6 +155,7 @@ class AlignmentResult(Result):
             "metric": Metric(name=content["metric"]["name"], estimate=read_estimate(content["metric"]["estimate"])),
             "validation": read_estimate(content["validation"]),
             "runs": tuple(SeedRun(**{**run, "scores": tuple(run["scores"])}) for run in content["runs"]),
+            "test_groups": tuple(content["test_groups"]),
             "reuse": _nested(ReuseResult, content["reuse"]),
             "cost": Cost(**content["cost"]),
             "notes": tuple(content["notes"]),
