@@ -16,8 +16,8 @@ def align_loss(features: Tensor, labels: Tensor) -> Tensor:
 
     Wang and Isola, ICML 2020, with samples of a class as positive pairs. In [0, 4], without unit; the same number as
     ``gapkit.statistics.geometry.alignment``, with a gradient. O(n d): the squared distances of the pairs of a class sum
-    to n_c times those from its mean. Computed in float32 at least, also under autocast. A row of zeros has no direction:
-    it stays zero and gets no gradient.
+    to n_c times those from its mean. Computed in float32 at least, also under autocast. A row of zeros has no
+    direction: it stays zero and gets no gradient.
 
     Args:
         features: (n, d).

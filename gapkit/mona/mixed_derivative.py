@@ -113,13 +113,13 @@ def full_float32() -> Generator[None]:
     """Matrix products and convolutions of float32 with all its digits inside the block, not with TensorFloat-32's."""
     found: Any = torch.backends
     places = (found.cuda.matmul, found.cudnn.conv, found.mkldnn.matmul, found.mkldnn.conv)
-    kept = [place.fp32_precision for place in places]
+    fewer = [(place, place.fp32_precision) for place in places if place.fp32_precision in ("tf32", "bf16")]
     try:
-        for place in places:
+        for place, _ in fewer:
             place.fp32_precision = "ieee"
         yield
     finally:
-        for place, precision in zip(places, kept, strict=True):
+        for place, precision in fewer:
             place.fp32_precision = precision
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from gapkit.errors import OptionError
 from gapkit.mona.losses import knowledge_loss
+from gapkit.types import Adapter
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Outputs (n, ...) and labels (n,) to a scalar."""
@@ -133,6 +134,27 @@ class BatchProblem(Problem):
     def source_loss(self, features: Tensor) -> Tensor:
         """Loss of all features."""
         return self.of_source(features, self.source.labels)
+
+
+class SourceEncoder(nn.Module):
+    """f and pooling of a source as one module: tokens to features (B, d).
+
+    Its parameters are those of the source's whole module; what is not used (patch embedding, classifier) has zero
+    gradients and stays.
+
+    Attributes:
+        adapter: of the source.
+        module: the adapter's, so that its parameters are found.
+    """
+
+    def __init__(self, adapter: Adapter) -> None:
+        """Wrap an adapter, which is not copied."""
+        super().__init__()
+        self.adapter, self.module = adapter, adapter.module
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens to pooled features."""
+        return self.adapter.pool(self.adapter.encode(tokens))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
