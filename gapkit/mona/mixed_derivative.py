@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from gapkit.errors import OptionError
 from gapkit.mona.passes import Tensors, constant, moved, same_draw, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, norm, pieces, with_parameters
 
-REFUSED = ("forward AD", "saved tensor hooks", "not implemented", "does not support", "functorch")
+REFUSED = ("forward AD", "saved tensor hooks", "is not implemented", "double backward")
 """Words of torch's where a module has no second derivative of the kind that a method needs."""
 
 
@@ -62,7 +63,10 @@ def exact(given: MixedProblem) -> Tensors:
     along = dict(zip(theta, given.direction, strict=True))
     phi = {role: {k: v.detach() for k, v in getattr(given.parameters, role).items()} for role in given.roles}
     sums: Tensors = [torch.zeros_like(tensor) for tensor in given.wanted]
-    with same_draw(problem), exact_derivatives("exact"):
+    # torch.func has graphs of its own; autograd's, which the head would be in, would only take memory.
+    with same_draw(problem), exact_derivatives("exact"), torch.no_grad(), warnings.catch_warnings():
+        # Torch compiles its own forward derivatives with what it has deprecated, when the first one is taken.
+        warnings.filterwarnings("ignore", message="`torch.jit")
         for rows in pieces(size, given.microbatches):
             share = (rows.stop - rows.start) / size
 
