@@ -67,14 +67,14 @@ def test_measure(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_probe(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = str(resources.files("gapkit.sources") / "weights" / "vit.safetensors")
-    arguments = ["probe", "--before", "vit", "--after", weights, "--max-samples", "100"]
+    arguments = ["probe", "--before", "vit", "--after", weights, "--max-samples", "60"]
     files = ["--target", str(folder / "sensors.npz"), "--embedder", str(folder / "e.safetensors"), "--on-target"]
-    options = ["--layers", "blocks.0,blocks.6", "--no-projection", "--classes", "3", "--out", str(tmp_path / "run")]
+    options = ["--layers", "blocks.6", "--no-projection", "--classes", "3", "--out", str(tmp_path / "run")]
     code, out, err = call(capsys, *arguments, *files, *options, *FAST)
     assert code == 0, err
     result = json.loads(out)
     assert result["target"]["embedder"].startswith("learned patches")
-    assert [row["layer"] for row in result["on_target"]] == ["blocks.0", "blocks.6"]
+    assert [row["layer"] for row in result["on_target"]] == ["blocks.6"]
 
 
 @pytest.mark.parametrize(

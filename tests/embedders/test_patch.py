@@ -22,7 +22,7 @@ from gapkit.sources.from_timm import adapt_timm
 from gapkit.sources.from_transformers import adapt_transformers
 from gapkit.types import EmbeddingPart
 
-N = 24
+N = 8
 SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 WORDS = {"vocab_size": 50, "max_position_embeddings": 40, **SIZES}
 FRAMES = {

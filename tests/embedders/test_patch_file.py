@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,14 @@ from gapkit.arrays import seeded_torch
 from gapkit.embedders import LearnedEmbedder, PatchOptions, learned_embedder, load_embedder, save_embedder
 from gapkit.embedders.embedder_file import ABOUT
 from gapkit.errors import OptionError, StorageError
+from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.sources.embedding_part import embedding_part
 from gapkit.types import EmbeddingPart
 
 N = 30
+OPTIONS = gk.MeasureOptions(
+    folds=3, bootstrap=100, permutations=0, scores=("none",), discrepancies=("kl",), keep_features=False
+)
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +160,33 @@ def test_damaged_and_foreign_files_are_refused(whole: Path, tmp_path: Path) -> N
         save_embedder(load_embedder(whole), tmp_path / "nowhere" / "e.safetensors")
 
 
-def test_a_measurement_through_a_loaded_embedder(source: gk.Source, part: EmbeddingPart, tmp_path: Path) -> None:
+def test_a_source_runs_on_the_tokens_of_a_loaded_embedder(
+    source: gk.Source, part: EmbeddingPart, tmp_path: Path
+) -> None:
+    samples, path = targets()["sensors"], tmp_path / "e.safetensors"
+    embedder = learned_embedder(samples, part)
+    save_embedder(embedder, path)
+    choice, loaded = choose_embedder(source, samples, name=str(path))
+    assert choice.reason == f"read from {path}"
+    given, read, fixed = (
+        run_source(source, samples, choose_embedder(source, samples, one)[1], None, OPTIONS)
+        for one in (embedder, loaded, None)
+    )
+    np.testing.assert_array_equal(read.logits, given.logits)
+    assert float(np.abs(np.asarray(fixed.logits) - np.asarray(read.logits)).max()) > 0.01
+    with torch.no_grad():
+        adapter = source.adapter
+        logits = adapter.head(adapter.pool(adapter.encode(embedder.module(embedder.preparation(samples.x)))))
+    np.testing.assert_allclose(read.logits, logits.numpy(), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_measurement_says_which_embedder_it_went_through(source: gk.Source, part: EmbeddingPart) -> None:
     samples = targets()["sensors"]
     embedder = learned_embedder(samples, part)
-    save_embedder(embedder, tmp_path / "e.safetensors")
-    options = gk.MeasureOptions(
-        folds=3, bootstrap=100, permutations=0, scores=("none",), discrepancies=("kl",), keep_features=False
-    )
-    named = replace(options, embedder=str(tmp_path / "e.safetensors"))
-    first = gk.measure(source, samples, embedder=embedder, options=options)
-    second = gk.measure(source, samples, options=named)
-    assert second.misalignment == first.misalignment
-    assert second.target.embedder == embedder.description
-    assert embedder.key in first.provenance.options["embedder"]
-    assert second.target.embedder_reason == f"read from {named.embedder}"
+    result = gk.measure(source, samples, embedder=embedder, options=OPTIONS)
+    assert result.target.embedder == embedder.description
+    assert result.provenance.options["embedder"] == embedder.key
 
 
 def test_another_source_or_target_is_refused(source: gk.Source, part: EmbeddingPart) -> None:
