@@ -44,6 +44,8 @@ PerScored = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], " scored"]
 """One number for each sample that is scored, or chosen otherwise."""
 Indices = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " k"]
 """Positions in the sample axis."""
+Rows = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], " _"]
+"""Positions in the sample axis, where several such arrays of other lengths stand in one place."""
 Mask = Bool[np.ndarray[AnyShape, np.dtype[np.bool_]], " n"]
 """A choice of samples."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gapkit.arrays import Features, Floats, Indices, Labels
+from gapkit.arrays import Features, Floats, Labels, Rows
 from gapkit.mona.hypergradient import Hypergradient, hypergradient
 from gapkit.mona.losses import knowledge_loss, recognition_loss
 from gapkit.mona.model import TargetModel
@@ -116,7 +116,7 @@ class KnowledgeObjective:
         _leave(found, model)
         return _told(found)
 
-    def _all_rows(self, step: int) -> Indices:
+    def _all_rows(self, step: int) -> Rows:
         """Rows of the whole batch, in the order in which features are gathered: process by process."""
         rows = self._pairs.batch(step)
         return np.concatenate([rows[rank :: self.team.size] for rank in range(self.team.size)])

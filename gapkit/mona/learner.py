@@ -20,7 +20,8 @@ from gapkit.errors import OptionError
 from gapkit.mona.heads import build_head, task_loss
 from gapkit.mona.looks import outputs_of
 from gapkit.mona.methods import ALIGNMENT, METHODS, WARM_UP, Kit, plan
-from gapkit.mona.model import Encoder, TargetModel, parameters_of
+from gapkit.mona.model import TargetModel, parameters_of
+from gapkit.mona.problem import SourceEncoder
 from gapkit.mona.samples import TrainingSamples, training_samples
 from gapkit.mona.surrogates import SurrogateTokens, checked_surrogate, surrogate_tokens
 from gapkit.mona.team import Team
@@ -218,7 +219,7 @@ def _model(source: Source, samples: TrainingSamples, embedder: LearnedEmbedder, 
     """Embedder, a copy of the encoder, and a head for the target."""
     seed = lesson.training.seed
     module = next(random_copies(source.module, 1, seed=seed)) if lesson.method == "scratch" else copied(source.module)
-    encoder = Encoder(with_module(source.adapter, module, name=source.name))
+    encoder = SourceEncoder(with_module(source.adapter, module, name=source.name))
     tokens = _own_tokens(source, embedder, samples)
     with torch.no_grad():
         width = encoder(tokens).shape[-1]

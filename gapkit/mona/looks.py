@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gapkit.arrays import Array, Floats, Indices, PerSample, log_softmax
+from gapkit.arrays import Array, Floats, PerSample, Rows, log_softmax
 from gapkit.labels import Task
 from gapkit.mona.samples import TrainingSamples
 from gapkit.sources.forward import evaluating
@@ -42,7 +42,7 @@ class Look:
         return asdict(self)
 
 
-def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Indices, device: torch.device) -> Floats:
+def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Rows, device: torch.device) -> Floats:
     """Outputs (n, K) of a model in eval mode, float64."""
     parts: list[Array] = []
     with evaluating(model), torch.inference_mode():

@@ -10,31 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gapkit.errors import OptionError, SourceError, did_you_mean
-from gapkit.reuse.initialising import copied
-from gapkit.reuse.tuned import with_module
-from gapkit.sources.source import Source
-from gapkit.types import Adapter
+from gapkit.mona.problem import SourceEncoder
 
 Part = Literal["embedder", "encoder", "head"]
-
-
-class Encoder(nn.Module):
-    """f and pooling of a source as one module: tokens to features.
-
-    Attributes:
-        module: the whole model that the encoder is part of; its own embedder and head take no part.
-        adapter: how it is cut.
-    """
-
-    def __init__(self, adapter: Adapter) -> None:
-        """Register the model's weights."""
-        super().__init__()
-        self.module = adapter.module
-        self.adapter = adapter
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, dim) or (B, H, W, dim) to features (B, d)."""
-        return self.adapter.pool(self.adapter.encode(tokens))
 
 
 class TargetModel(nn.Module):
@@ -46,7 +24,7 @@ class TargetModel(nn.Module):
         head: from features to outputs.
     """
 
-    def __init__(self, embedder: nn.Module, encoder: Encoder, head: nn.Module) -> None:
+    def __init__(self, embedder: nn.Module, encoder: SourceEncoder, head: nn.Module) -> None:
         """Put the three parts together."""
         super().__init__()
         self.embedder, self.encoder, self.head = embedder, encoder, head
@@ -74,11 +52,6 @@ class Parts:
         """Name -> weight of one part."""
         found: dict[str, nn.Parameter] = getattr(self, part)
         return found
-
-
-def copy_encoder(source: Source) -> Encoder:
-    """The source's encoder with weights of its own."""
-    return Encoder(with_module(source.adapter, copied(source.module), name=source.name))
 
 
 def parameters_of(model: TargetModel, tokens: Tensor) -> Parts:

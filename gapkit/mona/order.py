@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Indices, Labels, generator
+from gapkit.arrays import Labels, Rows, generator
 from gapkit.errors import DataError
 
 EPOCH_STREAM, PAIR_STREAM = 101, 102
@@ -24,12 +24,12 @@ class Epochs:
         stream: stages that have the same one see the same order.
     """
 
-    rows: Indices
+    rows: Rows
     size: int
     seed: int
     stream: int = 0
 
-    def batch(self, step: int) -> Indices:
+    def batch(self, step: int) -> Rows:
         """The samples of one step."""
         size = min(self.size, len(self.rows))
         epoch, place = divmod(step, len(self.rows) // size)
@@ -72,13 +72,13 @@ class ClassPairs:
         codes, counts = np.unique(self.labels, return_counts=True)
         return codes[counts >= 2]
 
-    def batch(self, step: int) -> Indices:
+    def batch(self, step: int) -> Rows:
         """The samples of one step."""
         rng = generator(self.seed, PAIR_STREAM, step)
         classes = self.classes
         count = min(len(classes), max(FEWEST_CLASSES, self.size // self.per_class))
         chosen = rng.choice(classes, count, replace=False)
-        drawn: list[Indices] = []
+        drawn: list[Rows] = []
         for code in chosen:
             members = np.flatnonzero(self.labels == code)
             drawn.append(rng.choice(members, min(self.per_class, len(members)), replace=False))

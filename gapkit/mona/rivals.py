@@ -55,7 +55,7 @@ class TransportObjective:
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Distance and gradient of one batch."""
         features = self.team.gather(token_means(model.embedder(batch.inputs)))
-        found = otdd_loss(features, all_labels(batch.labels, self.team), self.statistics)
+        found = otdd_loss(features, all_labels(batch.classes, self.team), self.statistics)
         found.value.backward()
         average_gradients(model, self.team)
         parts = {"feature_part": float(found.feature_part.detach()), "label_part": float(found.label_part.detach())}

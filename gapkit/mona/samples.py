@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gapkit.arrays import Array, Floats, Indices
+from gapkit.arrays import Array, Floats, Rows
 from gapkit.errors import DataError
 from gapkit.labels import Task
+from gapkit.statistics.binning import quantile_bins
 from gapkit.statistics.folds import inner_folds
 from gapkit.types import Target
 
@@ -27,10 +28,16 @@ class Batch:
     Attributes:
         inputs: (B, ...) what the embedder's module takes.
         labels: (B,) int64 codes, (B,) float32 standardised values, or (B, K) float32 zeros and ones.
+        classes: (B,) int64, for distances between classes: the codes, or what stands for them in other tasks.
     """
 
     inputs: Tensor
     labels: Tensor
+    classes: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(inputs=self.inputs.to(device), labels=self.labels.to(device), classes=self.classes.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +49,7 @@ class TrainingSamples:
         prepare: from samples to what the embedder's module takes.
         fit: positions that are trained on.
         validation: positions that models are chosen by.
+        classes: (n,) of all samples, see ``pseudo_classes``.
         centre: of regression values on ``fit``; 0 else.
         spread: likewise; 1 else.
         kept: prepared inputs of all samples, where they are small.
@@ -49,8 +57,9 @@ class TrainingSamples:
 
     target: Target
     prepare: Callable[[Array], Tensor]
-    fit: Indices
-    validation: Indices
+    fit: Rows
+    validation: Rows
+    classes: Rows
     centre: float = 0.0
     spread: float = 1.0
     kept: Tensor | None = field(default=None, repr=False)
@@ -65,15 +74,16 @@ class TrainingSamples:
         """Of the head: classes, labels, or one value."""
         return 1 if self.task == "regression" else self.target.n_classes
 
-    def batch(self, rows: Indices) -> Batch:
+    def batch(self, rows: Rows) -> Batch:
         """The samples at ``rows``."""
-        return Batch(inputs=self.inputs(rows), labels=self.labels(rows))
+        classes = torch.from_numpy(self.classes[rows])
+        return Batch(inputs=self.inputs(rows), labels=self.labels(rows), classes=classes)
 
-    def inputs(self, rows: Indices) -> Tensor:
+    def inputs(self, rows: Rows) -> Tensor:
         """Prepared inputs."""
         return self.prepare(self.target.x[rows]) if self.kept is None else self.kept[torch.from_numpy(rows)]
 
-    def labels(self, rows: Indices) -> Tensor:
+    def labels(self, rows: Rows) -> Tensor:
         """Labels as the loss takes them."""
         y = self.target.y[rows]
         if self.task == "classification":
@@ -115,13 +125,14 @@ def training_samples(
         prepare=prepare,
         fit=fit,
         validation=held_out,
+        classes=pseudo_classes(target),
         centre=centre,
         spread=spread,
         kept=_prepare_all(target, prepare) if small else None,
     )
 
 
-def _strata(target: Target) -> Indices:
+def _strata(target: Target) -> Rows:
     """What the cut keeps in proportion: classes; of several labels, whether a sample has its rarest; else nothing."""
     if target.task == "classification":
         return target.y
@@ -133,3 +144,19 @@ def _strata(target: Target) -> Indices:
 def _prepare_all(target: Target, prepare: Callable[[Array], Tensor], *, size: int = 256) -> Tensor:
     """All samples, block by block."""
     return torch.cat([prepare(target.x[start : start + size]) for start in range(0, len(target), size)])
+
+
+def pseudo_classes(target: Target, *, count: int = 10) -> Rows:
+    """Classes for targets of any task: their own, quantiles of a value, the rarest of several labels.
+
+    Args:
+        target: the samples.
+        count: quantile bins of a regression target.
+    """
+    if target.task == "classification":
+        return target.y
+    if target.task == "regression":
+        return quantile_bins(target.y, count)[0]
+    counts = target.y.sum(axis=0)
+    rarest = np.where(target.y > 0, counts, len(target) + 1).argmin(axis=1)
+    return np.where(target.y.any(axis=1), rarest, target.y.shape[1]).astype(np.int64)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gapkit.arrays import Array, Indices, Labels
+from gapkit.arrays import Array, Labels, Rows
 from gapkit.errors import DataError
 from gapkit.sources.forward import evaluating
 from gapkit.sources.source import Source
-from gapkit.statistics.binning import quantile_bins
 from gapkit.types import Target
 
 KEPT_BYTES = 1 << 29
@@ -40,11 +38,11 @@ class SurrogateTokens:
         """Class codes."""
         return self.samples.y
 
-    def tokens(self, rows: Indices) -> Tensor:
+    def tokens(self, rows: Rows) -> Tensor:
         """Tokens of the samples at ``rows``."""
         return self.embed(self.samples.x[rows]) if self.kept is None else self.kept[torch.from_numpy(rows)]
 
-    def means(self, rows: Indices) -> Tensor:
+    def means(self, rows: Rows) -> Tensor:
         """Means over the tokens of the samples at ``rows``, (n, dim)."""
         starts = range(0, len(rows), EMBEDDED_AT_ONCE)
         return torch.cat([token_means(self.tokens(rows[start : start + EMBEDDED_AT_ONCE])) for start in starts])
@@ -102,19 +100,3 @@ def checked_surrogate(source: Source, surrogate: Target | None) -> Target:
 def token_means(tokens: Tensor) -> Tensor:
     """Tokens (B, N, dim) or (B, H, W, dim) to their mean (B, dim)."""
     return tokens.flatten(1, -2).mean(dim=1)
-
-
-def pseudo_classes(target: Target, *, count: int = 10) -> Labels:
-    """Classes for targets of any task: their own, quantiles of a value, the rarest of several labels.
-
-    Args:
-        target: the samples.
-        count: quantile bins of a regression target.
-    """
-    if target.task == "classification":
-        return target.y
-    if target.task == "regression":
-        return quantile_bins(target.y, count)[0]
-    counts = target.y.sum(axis=0)
-    rarest = np.where(target.y > 0, counts, len(target) + 1).argmin(axis=1)
-    return np.where(target.y.any(axis=1), rarest, target.y.shape[1]).astype(np.int64)

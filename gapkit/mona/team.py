@@ -9,7 +9,7 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor
 
-from gapkit.arrays import Indices
+from gapkit.arrays import Rows
 from gapkit.errors import OptionError
 
 
@@ -37,7 +37,7 @@ class Team:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def share(self, rows: Indices) -> Indices:
+    def share(self, rows: Rows) -> Rows:
         """This process's part of a batch; the parts are equal.
 
         Raises:

@@ -27,7 +27,7 @@ from gapkit.mona.looks import Look, look
 from gapkit.mona.memory import peak_bytes
 from gapkit.mona.model import Part, Parts, TargetModel, not_frozen
 from gapkit.mona.order import Epochs
-from gapkit.mona.samples import Batch, TrainingSamples
+from gapkit.mona.samples import TrainingSamples
 from gapkit.mona.stages import Stage, clip, make_optimiser, rate, set_rates
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import TrainingOptions
@@ -199,8 +199,7 @@ class Training:
             seed=setting.options.seed,
             stream=stage.stream,
         )
-        batch = setting.samples.batch(setting.team.share(order.batch(step)))
-        batch = Batch(inputs=batch.inputs.to(setting.device), labels=batch.labels.to(setting.device))
+        batch = setting.samples.batch(setting.team.share(order.batch(step))).to(setting.device)
         optimiser.zero_grad()
         # Dropout sees random numbers of its step, whatever came before.
         with seeded_torch(int(generator(setting.options.seed, STEP_STREAM, stage.stream, step).integers(LARGEST_SEED))):

@@ -50,7 +50,9 @@ def measure_gaps(
     source: Source, learned: Learned, test: Target, options: AlignOptions, progress: Progress
 ) -> AlignedGaps:
     """The misalignment on the test samples, which the embedder was not trained on, at each moment of the training."""
-    asked = MeasureOptions(split="all", scores=("none",), permutations=0, bootstrap=options.bootstrap, keep_features=False)
+    asked = MeasureOptions(
+        split="all", scores=("none",), permutations=0, bootstrap=options.bootstrap, keep_features=False
+    )
     shown = replace(test, split=None)
     notes: list[str] = []
     found: dict[str, GapResult] = {}

@@ -1,0 +1,104 @@
+"""Two processes that train one model, and a process that is killed: both end where a single, undisturbed one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gapkit.arrays import generator
+from gapkit.mona.checkpoint import CHECKPOINT
+from tests.mona.small import small_run, weights
+
+WORKER = Path(__file__).with_name("training_worker.py")
+ROOT = Path(__file__).parents[2]
+KILLS, ROUNDS = 10, 40
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of this process, with the checkout importable."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def in_processes(count: int, method: str, folder: Path) -> dict[str, torch.Tensor]:
+    """Weights after 20 steps in float64 of so many processes with one global batch."""
+    port = str(free_port())
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), "double", method, str(folder), str(count)],
+            env=environment(
+                RANK=str(rank),
+                LOCAL_RANK=str(rank),
+                WORLD_SIZE=str(count),
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=port,
+            ),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    told = [json.loads((folder / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in range(count)]
+    assert [one["size"] for one in told] == [count] * count  # there were so many, and they knew of each other
+    return load_file(folder / "weights.safetensors")
+
+
+@pytest.mark.parametrize("method", ["mona", "orca", "mmd"])
+def test_two_processes_equal_one_with_the_same_global_batch(method: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = (in_processes(count, method, tmp_path / name) for count, name in ((1, "one"), (2, "two")))
+    for name, tensor in one.items():
+        assert tensor.dtype == torch.float64 or not tensor.is_floating_point(), name
+        error = float((tensor - two[name]).double().norm()) / max(float(tensor.double().norm()), 1e-12)
+        assert error < 1e-5, (name, error)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    whole = weights(small_run("mona"))
+    rng, killed = generator(11), 0
+    folder = tmp_path / "run"
+    for round_ in range(ROUNDS):
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER), "train", "mona", str(folder)], env=environment(), stderr=subprocess.PIPE
+        )
+        if killed < KILLS:
+            # From the first checkpoint on, which every round but the first has: somewhere in its second of steps.
+            while process.poll() is None and not (folder / f".began-{round_}").exists():
+                began = list(folder.glob(".began-*")) if folder.is_dir() else []
+                if len(began) > round_:
+                    break
+                time.sleep(0.01)
+            time.sleep(float(rng.uniform(0, 0.6)))
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+        _, said = process.communicate(timeout=300)
+        if process.returncode == -signal.SIGKILL:
+            killed += 1
+            continue
+        assert process.returncode == 0, said
+        break
+    assert killed >= KILLS
+    ended = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(tensor, ended[name]) for name, tensor in whole.items())
+    assert (folder / CHECKPOINT).is_file()

@@ -1,0 +1,45 @@
+"""Trains the small model as a process of its own: ``python training_worker.py train|double METHOD FOLDER [COUNT]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from gapkit.mona.team import Team
+from gapkit.mona.training_options import Steps
+from tests.mona.small import small_run, small_source, weights
+
+PAUSE = 0.05
+"""Seconds that a step takes, so that a signal meets the training in one."""
+
+
+def train(method: str, folder: Path) -> None:
+    """Go on with the run in a folder, slowly, and write the weights at its end."""
+    folder.mkdir(exist_ok=True)
+    began = len(list(folder.glob(".began-*")))
+
+    def progress(task: str, done: int, total: int) -> None:
+        (folder / f".began-{began}").touch()
+        time.sleep(PAUSE)
+
+    learned = small_run(method, folder=folder, progress=progress)
+    save_file(weights(learned), folder / "weights.safetensors")
+
+
+def double(method: str, folder: Path) -> None:
+    """Twenty steps in float64; the first process writes the weights."""
+    source = small_source()
+    source.module.double()
+    learned = small_run(method, source=source, steps=Steps(warm=5, align=5, tune=10), double=True)
+    team = Team()
+    (folder / f"rank-{team.rank}.json").write_text(json.dumps({"size": team.size}), encoding="utf-8")
+    if team.first:
+        save_file(weights(learned), folder / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    {"train": train, "double": double}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
