@@ -1,10 +1,10 @@
 """Does a distant modality destroy more of the source? The bundled source tuned on four targets, three times each.
 
-    python examples/reuse_by_modality.py DATA OUT [--steps 600 --rate 0.001]
+    python examples/reuse_by_modality.py DATA OUT [--steps 150 --rate 0.0005]
 
 DATA holds tab_optdigits.npz (images of digits), fsdd.npz (spoken digits), uci_har.npz (inertial sensors) and
 emg_gestures.npz (muscle signals), each with x, y and split; OUT takes checkpoints, results and reuse_by_modality.svg.
-What is there already is not computed again. About an hour on two cores.
+What is there already is not computed again. About half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--rate", type=float, default=Recipe.rate)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     source, recipe = gk.load_source("vit", device="cpu"), Recipe(steps=given.steps, rate=given.rate)

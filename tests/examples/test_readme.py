@@ -30,7 +30,7 @@ def refresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_every_output_block_is_filled_and_needs_no_other_file_than_data(refresh: ModuleType) -> None:
     blocks = list(refresh.BLOCK.finditer(README))
-    assert len(blocks) == README.count("<!-- output of:") == 6
+    assert len(blocks) == README.count("<!-- output of:") == 7
     assert all(match["shown"].strip() for match in blocks)
 
 
