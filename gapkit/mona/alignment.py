@@ -96,7 +96,7 @@ class KnowledgeObjective:
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """The hypergradient of one pair of batches."""
         rows = self.team.share(self._pairs.batch(step))
-        tokens = self.surrogate.tokens(rows).to(batch.inputs.device)
+        tokens = self.surrogate.tokens(rows).to(batch.inputs)
         labels = torch.from_numpy(self.surrogate.labels[self._all_rows(step)]).to(tokens.device)
         problem = BatchProblem(
             (model.embedder, model.encoder, model.head),
@@ -128,19 +128,19 @@ class KnowledgeObjective:
         if self._head is None:
             self._head = self._fit_head(model)
         weight, bias = self._head
-        return lambda features, labels: recognition_loss(features.float() @ weight + bias, labels)
+        return lambda features, labels: recognition_loss(features.to(weight) @ weight + bias, labels)
 
     def _fit_head(self, model: TargetModel) -> tuple[Tensor, Tensor]:
         """A linear head (d, K), (K,) on the encoder's features of the whole surrogate; the encoder is as pretrained."""
         rows = np.arange(len(self.surrogate.labels))
-        device = next(model.parameters()).device
+        weight_like = next(model.parameters())
         with torch.no_grad():
             found = [
-                model.encoder(self.surrogate.tokens(part).to(device)).float().cpu()
+                model.encoder(self.surrogate.tokens(part).to(weight_like)).float().cpu()
                 for part in np.array_split(rows, len(rows) // self.training.batch_size + 1)
             ]
         weight, bias = linear_readout(torch.cat(found).double().numpy(), self.surrogate.labels)
-        return torch.from_numpy(weight).float().to(device), torch.from_numpy(bias).float().to(device)
+        return torch.from_numpy(weight).to(weight_like), torch.from_numpy(bias).to(weight_like)
 
 
 def linear_readout(features: Features, labels: Labels) -> tuple[Floats, Floats]:

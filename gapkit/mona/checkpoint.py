@@ -53,7 +53,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "told": checkpoint.told,
         "options": checkpoint.options,
     }
-    part = folder / f".{CHECKPOINT}.{os.getpid()}"
+    # One name for all: what a killed process has left is written over.
+    part = folder / f".{CHECKPOINT}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}

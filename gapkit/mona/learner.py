@@ -113,7 +113,7 @@ class Learned:
     def predict(self, target: Target) -> Floats:
         """Outputs (n, K) for any samples like the target's: logits, or values of a regression target on its scale."""
         shown = replace(self.samples, target=target, kept=None)
-        outputs = outputs_of(self.model, shown, np.arange(len(target)), self.source.device)
+        outputs = outputs_of(self.model, shown, np.arange(len(target)))
         return outputs * self.samples.spread + self.samples.centre if self.samples.task == "regression" else outputs
 
     def tuned(self, name: str) -> Source:
@@ -183,9 +183,12 @@ def learn(
         team=team,
         progress=progress,
     )
+    if lesson.training.precision == "fp64":
+        model.double()
     training = Training(model, parameters, setting)
     stages = plan(lesson.method, kit)
     record = training.run(stages)
+    model.float()
     earlier = {name: _with_weights(embedder, state) for name, state in training.embedders.items()}
     return Learned(
         method=lesson.method,

@@ -42,13 +42,13 @@ class Look:
         return asdict(self)
 
 
-def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Rows, device: torch.device) -> Floats:
+def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Rows) -> Floats:
     """Outputs (n, K) of a model in eval mode, float64."""
     parts: list[Array] = []
     with evaluating(model), torch.inference_mode():
         for start in range(0, len(rows), EVALUATED_AT_ONCE):
             inputs = samples.inputs(rows[start : start + EVALUATED_AT_ONCE])
-            found: Tensor = model(inputs.to(device))
+            found: Tensor = model(inputs.to(next(model.parameters())))
             parts.append(found.float().cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
 
@@ -82,8 +82,8 @@ def metric_of(task: Task, scores: PerSample, labels: Array) -> float:
     return 1.0 - float(scores.mean()) / variance if variance > 0 else 0.0
 
 
-def look(model: nn.Module, samples: TrainingSamples, device: torch.device, *, stage: str, step: int) -> Look:
+def look(model: nn.Module, samples: TrainingSamples, *, stage: str, step: int) -> Look:
     """Metric and loss on the validation samples."""
     labels = samples.labels(samples.validation).numpy()
-    scores, losses = sample_scores(samples.task, outputs_of(model, samples, samples.validation, device), labels)
+    scores, losses = sample_scores(samples.task, outputs_of(model, samples, samples.validation), labels)
     return Look(stage=stage, step=step, metric=metric_of(samples.task, scores, labels), loss=float(losses.mean()))

@@ -125,7 +125,8 @@ def _distance(kit: Kit, objective: Objective) -> Stage:
 
 def _transport(kit: Kit) -> Stage:
     """Stage 1 of ORCA."""
-    return _distance(kit, TransportObjective(kit.surrogate(), kit.team, seed=kit.options.seed))
+    double = kit.options.precision == "fp64"
+    return _distance(kit, TransportObjective(kit.surrogate(), kit.team, seed=kit.options.seed, double=double))
 
 
 def _discrepancy(kit: Kit) -> Stage:

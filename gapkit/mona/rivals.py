@@ -34,15 +34,17 @@ class TransportObjective:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, surrogate: SurrogateTokens, team: Team, *, seed: int) -> None:
+    def __init__(self, surrogate: SurrogateTokens, team: Team, *, seed: int, double: bool = False) -> None:
         """Take the surrogate's statistics.
 
         Args:
             surrogate: at most 1000 of its samples are used.
             team: averages gradients.
             seed: of the subsample.
+            double: whether batches are in float64.
         """
         features = surrogate.means(np.arange(len(surrogate.labels)))
+        features = features.double() if double else features.float()
         options = OTDDOptions(limit=LARGEST_SURROGATE, seed=seed)
         self.statistics: SourceStatistics = source_statistics(
             features, surrogate.labels, options=options, dtype=features.dtype, device=features.device
@@ -84,7 +86,7 @@ class DiscrepancyObjective:
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Discrepancy and gradient of one batch."""
         features = self.team.gather(token_means(model.embedder(batch.inputs)))
-        loss = squared_discrepancy(features, self.surrogate)
+        loss = squared_discrepancy(features, self.surrogate.to(features))
         loss.backward()
         average_gradients(model, self.team)
         return {"loss": float(loss.detach())}

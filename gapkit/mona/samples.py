@@ -35,9 +35,10 @@ class Batch:
     labels: Tensor
     classes: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(inputs=self.inputs.to(device), labels=self.labels.to(device), classes=self.classes.to(device))
+    def like(self, weight: Tensor) -> Batch:
+        """The same on the device of a weight, numbers that are no codes in its precision."""
+        labels = self.labels.to(weight if self.labels.is_floating_point() else weight.device)
+        return Batch(inputs=self.inputs.to(weight), labels=labels, classes=self.classes.to(weight.device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -199,7 +199,8 @@ class Training:
             seed=setting.options.seed,
             stream=stage.stream,
         )
-        batch = setting.samples.batch(setting.team.share(order.batch(step))).to(setting.device)
+        batch = setting.samples.batch(setting.team.share(order.batch(step)))
+        batch = batch.like(next(self.model.parameters()))
         optimiser.zero_grad()
         # Dropout sees random numbers of its step, whatever came before.
         with seeded_torch(int(generator(setting.options.seed, STEP_STREAM, stage.stream, step).integers(LARGEST_SEED))):
@@ -240,7 +241,7 @@ class Training:
     def _look(self, stage: Stage, step: int) -> bool:
         """Look at the validation samples; whether the stage ends early."""
         setting = self.setting
-        found = look(self.model, setting.samples, setting.device, stage=stage.name, step=step)
+        found = look(self.model, setting.samples, stage=stage.name, step=step)
         self.record.looks.append(found)
         seen = {"validation": found.metric, "validation_loss": found.loss}
         self.record.history.append({"stage": stage.name, "step": step, **seen})

@@ -9,7 +9,7 @@ from gapkit.errors import OptionError
 from gapkit.mona.options import HypergradientOptions
 from gapkit.options import as_names, check_choice, check_least
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp64")
 INNER_RATE = 0.1
 """alpha."""
 WARM_SHARE, ALIGN_SHARE = 0.1, 0.2
@@ -102,7 +102,7 @@ class TrainingOptions:
         patience: looks without a gain before a stage is stopped early; None goes to the end.
         freeze: names and globs of encoder weights that stay as they are in stage 2.
         lora: rank of low-rank adapters (peft) in place of the encoder's own weights in stage 2; None trains these.
-        precision: "fp32", or "bf16" for autocast in the forward pass.
+        precision: "fp32"; "bf16" for autocast in the forward pass; "fp64" to train in float64, for checks.
         save_every: seconds between two checkpoints.
         seed: of initial weights, data order, dropout.
     """
@@ -115,7 +115,7 @@ class TrainingOptions:
     patience: int | None = 5
     freeze: tuple[str, ...] = ()
     lora: int | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     save_every: float = 60.0
     seed: int = 0
 

@@ -15,7 +15,7 @@ from gapkit.sources.bundled import BUNDLED_INPUT, BundledAdapter, BundledConfig,
 from gapkit.sources.source import Source
 from gapkit.types import Target, TokenSpec
 
-STEPS = Steps(warm=4, align=6, tune=10)
+STEPS, LONG = Steps(warm=4, align=6, tune=10), Steps(warm=10, align=20, tune=60)
 
 
 def small_source(seed: int = 1) -> Source:

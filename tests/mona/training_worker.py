@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import Steps
-from tests.mona.small import small_run, small_source, weights
+from tests.mona.small import LONG, small_run, weights
 
 PAUSE = 0.05
 """Seconds that a step takes, so that a signal meets the training in one."""
@@ -26,15 +26,13 @@ def train(method: str, folder: Path) -> None:
         (folder / f".began-{began}").touch()
         time.sleep(PAUSE)
 
-    learned = small_run(method, folder=folder, progress=progress)
+    learned = small_run(method, folder=folder, progress=progress, steps=LONG)
     save_file(weights(learned), folder / "weights.safetensors")
 
 
 def double(method: str, folder: Path) -> None:
     """Twenty steps in float64; the first process writes the weights."""
-    source = small_source()
-    source.module.double()
-    learned = small_run(method, source=source, steps=Steps(warm=5, align=5, tune=10), double=True)
+    learned = small_run(method, steps=Steps(warm=5, align=5, tune=10), precision="fp64")
     team = Team()
     (folder / f"rank-{team.rank}.json").write_text(json.dumps({"size": team.size}), encoding="utf-8")
     if team.first:
