@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gapkit.pipeline.probe_options import ProbeOptions
     from gapkit.pipeline.request import ProbeRequest
 
-AFTER_HELP = "The tuned model: a checkpoint of the same architecture, or a folder that timm or transformers wrote."
+AFTER_HELP = "The tuned model: a checkpoint of the same architecture, or a folder of align, timm or transformers."
 SPLIT_HELP = "Target samples whose accuracy counts; auto: test, where there is one."
 SURROGATE_HELP = "Labelled set of the source's modality; by default the one that the source comes with."
 TARGET_HELP = "What the model was tuned on: adds criticality and causal reuse."

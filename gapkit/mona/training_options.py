@@ -101,7 +101,6 @@ class TrainingOptions:
         evaluate_every: steps of the last stage between two looks at the validation samples.
         patience: looks without a gain before a stage is stopped early; None goes to the end.
         freeze: names and globs of encoder weights that stay as they are in stage 2.
-        lora: rank of low-rank adapters (peft) in place of the encoder's own weights in stage 2; None trains these.
         precision: "fp32"; "bf16" for autocast in the forward pass; "fp64" to train in float64, for checks.
         save_every: seconds between two checkpoints.
         seed: of initial weights, data order, dropout.
@@ -114,7 +113,6 @@ class TrainingOptions:
     evaluate_every: int = 50
     patience: int | None = 5
     freeze: tuple[str, ...] = ()
-    lora: int | None = None
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     save_every: float = 60.0
     seed: int = 0
@@ -129,9 +127,8 @@ class TrainingOptions:
         check_choice("precision", self.precision, PRECISIONS)
         for name, least in (("batch_size", 2), ("evaluate_every", 1), ("seed", 0)):
             check_least(name, getattr(self, name), least)
-        for name in ("patience", "lora"):
-            if getattr(self, name) is not None:
-                check_least(name, getattr(self, name), 1)
+        if self.patience is not None:
+            check_least("patience", self.patience, 1)
         if not 0 < self.validation < 1:
             raise OptionError(
                 f"validation {self.validation:g}",

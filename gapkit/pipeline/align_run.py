@@ -22,14 +22,13 @@ from gapkit.pipeline.run import PARTS, RunFolder, check_same
 from gapkit.pipeline.summary import provenance
 from gapkit.reports.folder import RESULT, check_folder, make_folder
 from gapkit.results import AlignmentResult, Comparison, GapResult, Result
-from gapkit.results.alignment import EMBEDDER, HISTORY
+from gapkit.results.alignment import EMBEDDER, HISTORY, TUNED, TUNED_EMBEDDER
 from gapkit.types import Progress, no_progress
 
 if TYPE_CHECKING:
     from gapkit.mona.learner import Learned
     from gapkit.pipeline.request import Request
 
-TUNED, TUNED_EMBEDDER = "tuned.safetensors", "tuned-embedder.safetensors"
 OWN = (*PARTS, BUDGET, HISTORY, EMBEDDER, TUNED, TUNED_EMBEDDER)
 SEED_PREFIX = "seed-"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gapkit.arrays import digest
@@ -11,7 +12,8 @@ from gapkit.pipeline.representations import choose_samples
 from gapkit.pipeline.run import RunFolder, check_same
 from gapkit.pipeline.summary import provenance
 from gapkit.results import ReuseResult
-from gapkit.types import Progress, no_progress
+from gapkit.results.alignment import TUNED, TUNED_EMBEDDER
+from gapkit.types import Embedder, Progress, no_progress
 
 if TYPE_CHECKING:
     from gapkit.pipeline.probe_options import ProbeOptions
@@ -31,19 +33,32 @@ def probe_run(
     folder.check(options)
     found = folder.whole(ReuseResult.from_json)
     source, data = request.load()
-    after, asked = load_tuned(source, request.after or ""), None
+    weights, embedder = _tuned_files(request.after or "", options)
+    after, asked = load_tuned(source, weights), None
     if data is not None:
-        asked = ProbeTarget(data=data, control=request.control, control_start=request.control_start)
+        asked = ProbeTarget(data=data, embedder=embedder, control=request.control, control_start=request.control_start)
     asked = load_control(source, asked)
     if found is not None and source.surrogate is not None:
         told = probe_conditions(source, asked, source.surrogate, options)
-        weights = digest(source.weights_hash, after.source.weights_hash)
+        hashes = digest(source.weights_hash, after.source.weights_hash)
         used, _ = choose_samples(source.surrogate, options)
-        check_same(found.provenance, provenance(used, told, weights), folder.path)
+        check_same(found.provenance, provenance(used, told, hashes), folder.path)
         return found
     result = probe(source, after, target=asked, options=options, progress=progress)
     result.save(folder.path)
     return result
+
+
+def _tuned_files(after: str, options: ProbeOptions) -> tuple[str, Embedder | None]:
+    """The weights that are meant, and in the folder of an alignment the embedder that was tuned with them."""
+    from gapkit.embedders import load_embedder
+
+    folder = Path(after).expanduser()
+    if not (folder / TUNED).is_file():
+        return after, None
+    own = folder / TUNED_EMBEDDER
+    embedder = load_embedder(own) if options.embedder == "auto" and own.is_file() else None
+    return str(folder / TUNED), embedder
 
 
 def layer_listing(request: ProbeRequest, *, as_json: bool = False) -> str:

@@ -56,7 +56,9 @@ def summarise_target(activations: Activations, choice: Choice, options: RunOptio
 def describe_target(target: Target, embedder: str, reason: str, split: str) -> TargetSummary:
     """Samples as they were used, with what the embedder did and why it was chosen."""
     names = target.class_names or ()
-    counts = (np.bincount(target.y, minlength=len(names)) if target.y.ndim == 1 else target.y.sum(axis=0)).tolist()
+    counts: list[int] = []
+    if names:
+        counts = (np.bincount(target.y, minlength=len(names)) if target.y.ndim == 1 else target.y.sum(axis=0)).tolist()
     return TargetSummary(
         name=target.name,
         n=len(target),

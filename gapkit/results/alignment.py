@@ -13,6 +13,8 @@ from gapkit.results.provenance import SourceSummary, TargetSummary, read_target
 from gapkit.results.reuse import ReuseResult
 
 HISTORY, EMBEDDER = "history.jsonl", "embedder.safetensors"
+TUNED, TUNED_EMBEDDER = "tuned.safetensors", "tuned-embedder.safetensors"
+"""Files in a run folder."""
 GAPS = {
     "gap_before": "fixed embedder, pretrained source",
     "gap_warm": "embedder after warm-up, pretrained source",
