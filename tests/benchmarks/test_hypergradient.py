@@ -29,7 +29,7 @@ MedianInterval = Callable[[PerSample], tuple[float, float, float]]
 def test_the_differences_keep_their_limits_of_time(
     model: str, batch: int, run_worker: RunWorker, median_interval: MedianInterval
 ) -> None:
-    methods = [*LIMITS, "exact", "naive"]
+    methods = [*LIMITS, "naive"]
     spent = np.array(run_worker(WORKER, "time", model, str(batch), str(PAIRS), *methods))
     over = []
     for column, method in enumerate(methods, start=1):
@@ -50,8 +50,7 @@ def test_the_differences_take_no_more_memory_than_an_ordinary_step(
     model: str, batch: int, run_worker: RunWorker
 ) -> None:
     grown = {
-        method: run_worker(WORKER, "memory", model, str(batch), method)
-        for method in ("ordinary", *LIMITS, "exact", "naive")
+        method: run_worker(WORKER, "memory", model, str(batch), method) for method in ("ordinary", *LIMITS, "naive")
     }
     said = ", ".join(f"{method} {size / MIB:.0f} MiB" for method, size in grown.items())
     logging.getLogger(__name__).info("%s, batch %d: %s", model, batch, said)
