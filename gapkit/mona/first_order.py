@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from gapkit.errors import UndefinedError
 from gapkit.mona.mixed_derivative import exact_derivatives
 from gapkit.mona.options import HypergradientOptions
-from gapkit.mona.passes import Exchange, Place, Tensors, gradients, same_draw, source_pass, target_pass
+from gapkit.mona.passes import Exchange, Place, Tensors, full_precision, gradients, same_draw, source_pass, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, inner, norm, with_parameters
 
 
@@ -60,7 +61,8 @@ def first_order(
     del found
     exchange.reduce(room)
     place.move(room, -options.alpha)
-    source_loss, v = source_pass(problem, theta, options.microbatches, exchange)
+    with nullcontext() if options.source_autocast else full_precision(theta[0].device):
+        source_loss, v = source_pass(problem, theta, options.microbatches, exchange)
     place.back()
     exchange.reduce(v)
     first = _first_order((target_loss, source_loss), (room, v), others, parameters, options)
@@ -89,7 +91,8 @@ def graph_of_the_step(
         )
         stepped = [tensor - options.alpha * g for tensor, g in zip(theta, found, strict=False)]
         inside: dict[str, Named] = {"encoder": dict(zip(parameters.encoder, stepped, strict=True))}
-        source_loss = with_parameters(problem, inside, _source)
+        with nullcontext() if options.source_autocast else full_precision(theta[0].device):
+            source_loss = with_parameters(problem, inside, _source)
         by = gradients(source_loss, wanted + stepped)
     # d L_src(theta'(phi)) = - alpha d <g, v>
     values = [-tensor / options.alpha for tensor in by[: len(wanted)]]

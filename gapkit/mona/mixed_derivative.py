@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.func import grad, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gapkit.errors import OptionError
-from gapkit.mona.passes import Place, Tensors, constant, same_draw, target_pass
+from gapkit.mona.passes import Place, Tensors, constant, full_precision, same_draw, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, norm, pieces, with_parameters
 
 REFUSED = ("forward AD", "saved tensor hooks", "is not implemented", "double backward")
@@ -104,32 +103,16 @@ def one_sided(given: MixedProblem, step: float, here: Tensors) -> Tensors:
 
 @contextmanager
 def _differences(given: MixedProblem) -> Generator[None]:
-    """theta may be moved, is a constant, and all is in full precision: rounding is divided by eps.
+    """The encoder may be moved, needs no gradient, and all digits are kept: rounding is divided by eps.
 
     Under autocast, or with TensorFloat-32, both gradients would have the same few digits and no difference.
     """
     theta = given.parameters.theta
-    device = theta[0].device.type
     try:
-        with torch.autocast(device, enabled=False), full_float32(), constant(theta):
+        with full_precision(theta[0].device), constant(theta):
             yield
     finally:
         given.place.back()
-
-
-@contextmanager
-def full_float32() -> Generator[None]:
-    """Matrix products and convolutions of float32 with all its digits inside the block, not with TensorFloat-32's."""
-    found: Any = torch.backends
-    places = (found.cuda.matmul, found.cudnn.conv, found.mkldnn.matmul, found.mkldnn.conv)
-    fewer = [(place, place.fp32_precision) for place in places if place.fp32_precision in ("tf32", "bf16")]
-    try:
-        for place, _ in fewer:
-            place.fp32_precision = "ieee"
-        yield
-    finally:
-        for place, precision in fewer:
-            place.fp32_precision = precision
 
 
 @contextmanager

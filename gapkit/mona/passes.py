@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,6 +104,22 @@ def constant(parameters: Sequence[Tensor]) -> Generator[None]:
     finally:
         for tensor in parameters:
             tensor.requires_grad_(True)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Generator[None]:
+    """No autocast, and matrix products and convolutions of float32 with all its digits, not TensorFloat-32's."""
+    found: Any = torch.backends
+    places = (found.cuda.matmul, found.cudnn.conv, found.mkldnn.matmul, found.mkldnn.conv)
+    fewer = [(place, place.fp32_precision) for place in places if place.fp32_precision in ("tf32", "bf16")]
+    try:
+        for place, _ in fewer:
+            place.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for place, precision in fewer:
+            place.fp32_precision = precision
 
 
 def gradients(value: Tensor, wanted: Tensors, along: Tensor | None = None) -> Tensors:
