@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from gapkit.errors import UndefinedError
 from gapkit.mona.mixed_derivative import exact_derivatives
 from gapkit.mona.options import HypergradientOptions
-from gapkit.mona.passes import Exchange, Tensors, gradients, moved, same_draw, source_pass, target_pass
+from gapkit.mona.passes import Exchange, Place, Tensors, full_precision, gradients, same_draw, source_pass, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, inner, norm, with_parameters
 
 
@@ -41,22 +42,32 @@ class FirstOrder:
 
 
 def first_order(
-    problem: Problem, parameters: Parameters, options: HypergradientOptions, exchange: Exchange
+    problem: Problem, parameters: Parameters, options: HypergradientOptions, exchange: Exchange, place: Place
 ) -> FirstOrder:
     """One pass over the target batch at theta and one over the surrogate batch at theta'.
+
+    What lives longer than a pass lies in memory that was taken before the first one (v in that of g): between the
+    activations of two passes it would leave holes that no later pass fits into, and a process whose allocator does not
+    move things then holds up to a third more than is in use.
 
     Raises:
         UndefinedError: a loss or gradient that is not finite.
     """
-    theta, phi, h = parameters.theta, parameters.phi, parameters.h
-    target_loss, found = target_pass(problem, theta + phi + h, options.microbatches)
-    g, others = found[: len(theta)], found[len(theta) :]
-    exchange.reduce(g)
-    with moved(theta) as move:
-        move(g, -options.alpha)
+    theta, count = parameters.theta, len(parameters.theta)
+    room = [torch.empty_like(tensor) for tensor in theta]
+    target_loss, found = target_pass(problem, theta + parameters.phi + parameters.h, options.microbatches)
+    others = [tensor.clone() for tensor in found[count:]]
+    _copy(found[:count], room)
+    del found
+    exchange.reduce(room)
+    place.move(room, -options.alpha)
+    with nullcontext() if options.source_autocast else full_precision(theta[0].device):
         source_loss, v = source_pass(problem, theta, options.microbatches, exchange)
+    place.back()
     exchange.reduce(v)
-    return _first_order((target_loss, source_loss), (g, v), others, parameters, options)
+    first = _first_order((target_loss, source_loss), (room, v), others, parameters, options)
+    _copy(v, room)
+    return replace(first, direction=room)
 
 
 def graph_of_the_step(
@@ -80,7 +91,8 @@ def graph_of_the_step(
         )
         stepped = [tensor - options.alpha * g for tensor, g in zip(theta, found, strict=False)]
         inside: dict[str, Named] = {"encoder": dict(zip(parameters.encoder, stepped, strict=True))}
-        source_loss = with_parameters(problem, inside, _source)
+        with nullcontext() if options.source_autocast else full_precision(theta[0].device):
+            source_loss = with_parameters(problem, inside, _source)
         by = gradients(source_loss, wanted + stepped)
     # d L_src(theta'(phi)) = - alpha d <g, v>
     values = [-tensor / options.alpha for tensor in by[: len(wanted)]]
@@ -88,6 +100,12 @@ def graph_of_the_step(
     g, others = detached[: len(theta)], detached[len(theta) :]
     losses = target_loss.detach(), source_loss.detach()
     return _first_order(losses, (g, by[len(wanted) :]), others, parameters, options), values
+
+
+def _copy(tensors: Tensors, room: Tensors) -> None:
+    """Put tensors into memory that is there."""
+    for tensor, place in zip(tensors, room, strict=True):
+        place.copy_(tensor)
 
 
 def _source(problem: Problem) -> Tensor:

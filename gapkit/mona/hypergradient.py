@@ -11,7 +11,7 @@ from gapkit.errors import DataError, OptionError
 from gapkit.mona.first_order import FirstOrder, first_order, graph_of_the_step
 from gapkit.mona.mixed_derivative import MixedProblem, central, exact, one_sided
 from gapkit.mona.options import DEFAULT_STEP, STEPS, HypergradientOptions
-from gapkit.mona.passes import Exchange, Tensors, held_still
+from gapkit.mona.passes import Exchange, Tensors, held_still, movable
 from gapkit.mona.problem import Named, Parameters, Problem, norm, trainable
 
 HALF = (torch.float16, torch.bfloat16)
@@ -103,17 +103,19 @@ def hypergradient(
         if options.method == "naive":
             first, values = graph_of_the_step(problem, parameters, options, roles)
             return _result(first, parameters, _Product(values=values), options, exchange)
-        first = first_order(problem, parameters, options, exchange)
-        given = MixedProblem(
-            problem=problem,
-            parameters=parameters,
-            direction=first.direction,
-            roles=roles,
-            microbatches=options.microbatches,
-        )
-        found = _product(given, first, options, exchange)
-        if check and found.step is not None and found.error is None:
-            found = _checked(given, found, options, exchange)
+        with movable(parameters.theta) as place:
+            first = first_order(problem, parameters, options, exchange, place)
+            given = MixedProblem(
+                problem=problem,
+                parameters=parameters,
+                direction=first.direction,
+                roles=roles,
+                microbatches=options.microbatches,
+                place=place,
+            )
+            found = _product(given, first, options, exchange)
+            if check and found.step is not None and found.error is None:
+                found = _checked(given, found, options, exchange)
     return _result(first, parameters, found, options, exchange)
 
 

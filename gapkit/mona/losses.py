@@ -112,7 +112,7 @@ def knowledge_loss(features: Tensor, labels: Tensor) -> Tensor:
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [2.0, 0.0], [-1.0, 0.0], [-3.0, 0.0]])
         >>> round(knowledge_loss(features, torch.tensor([0, 0, 1, 1])).item(), 4)
-        -1.0981
+        -1.0979
     """
     return align_loss(features, labels) + uniform_loss(features)
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.func import grad, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gapkit.errors import OptionError
-from gapkit.mona.passes import Tensors, constant, moved, same_draw, target_pass
+from gapkit.mona.passes import Place, Tensors, constant, full_precision, same_draw, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, norm, pieces, with_parameters
 
 REFUSED = ("forward AD", "saved tensor hooks", "is not implemented", "double backward")
@@ -31,6 +30,7 @@ class MixedProblem:
         direction: v, one tensor for each of theta.
         roles: whose derivative is taken: "embedder", and "head" for the full second-order term.
         microbatches: pieces of the target batch.
+        place: theta's, to be moved and brought back.
     """
 
     problem: Problem
@@ -38,6 +38,7 @@ class MixedProblem:
     direction: Tensors
     roles: tuple[str, ...]
     microbatches: int
+    place: Place
 
     @property
     def wanted(self) -> Tensors:
@@ -83,10 +84,10 @@ def exact(given: MixedProblem) -> Tensors:
 def central(given: MixedProblem, step: float) -> Tensors:
     """``(grad_phi L(theta + eps v) - grad_phi L(theta - eps v)) / (2 eps)``, eps = step / |v|; error O(step^2)."""
     eps = given.eps(step)
-    with _differences(given) as move:
-        move(given.direction, eps)
+    with _differences(given):
+        given.place.move(given.direction, eps)
         ahead = target_pass(given.problem, given.wanted, given.microbatches)[1]
-        move(given.direction, -eps)
+        given.place.move(given.direction, -eps)
         behind = target_pass(given.problem, given.wanted, given.microbatches)[1]
     return [(plus - minus) / (2 * eps) for plus, minus in zip(ahead, behind, strict=True)]
 
@@ -94,37 +95,24 @@ def central(given: MixedProblem, step: float) -> Tensors:
 def one_sided(given: MixedProblem, step: float, here: Tensors) -> Tensors:
     """``(grad_phi L(theta + eps v) - grad_phi L(theta)) / eps`` with the gradient at theta given; error O(step)."""
     eps = given.eps(step)
-    with _differences(given) as move:
-        move(given.direction, eps)
+    with _differences(given):
+        given.place.move(given.direction, eps)
         ahead = target_pass(given.problem, given.wanted, given.microbatches)[1]
     return [(plus - at) / eps for plus, at in zip(ahead, here, strict=True)]
 
 
 @contextmanager
-def _differences(given: MixedProblem) -> Generator[Callable[[Tensors, float], None]]:
-    """Theta may be moved, is constant, and all is computed in full precision: rounding is divided by eps.
+def _differences(given: MixedProblem) -> Generator[None]:
+    """The encoder may be moved, needs no gradient, and all digits are kept: rounding is divided by eps.
 
     Under autocast, or with TensorFloat-32, both gradients would have the same few digits and no difference.
     """
     theta = given.parameters.theta
-    device = theta[0].device.type
-    with torch.autocast(device, enabled=False), full_float32(), constant(theta), moved(theta) as move:
-        yield move
-
-
-@contextmanager
-def full_float32() -> Generator[None]:
-    """Matrix products and convolutions of float32 with all its digits inside the block, not with TensorFloat-32's."""
-    found: Any = torch.backends
-    places = (found.cuda.matmul, found.cudnn.conv, found.mkldnn.matmul, found.mkldnn.conv)
-    fewer = [(place, place.fp32_precision) for place in places if place.fp32_precision in ("tf32", "bf16")]
     try:
-        for place, _ in fewer:
-            place.fp32_precision = "ieee"
-        yield
+        with full_precision(theta[0].device), constant(theta):
+            yield
     finally:
-        for place, precision in fewer:
-            place.fp32_precision = precision
+        given.place.back()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,26 +63,35 @@ def same_draw(problem: Problem) -> AbstractContextManager[None]:
     return torch.random.fork_rng(sorted(device.index or 0 for device in devices))
 
 
+class Place:
+    """Parameters that can be moved in place and come back to the last bit."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        """Keep a copy of where they are."""
+        self.parameters = parameters
+        self.origin = [tensor.detach().clone() for tensor in parameters]
+
+    @torch.no_grad()
+    def move(self, direction: Sequence[Tensor], factor: float) -> None:
+        """Put them at ``origin + factor * direction``."""
+        for tensor, origin, along in zip(self.parameters, self.origin, direction, strict=True):
+            torch.add(origin, along, alpha=factor, out=tensor)
+
+    @torch.no_grad()
+    def back(self) -> None:
+        """Put them where they were."""
+        for tensor, origin in zip(self.parameters, self.origin, strict=True):
+            tensor.copy_(origin)
+
+
 @contextmanager
-def moved(parameters: Sequence[Tensor]) -> Generator[Callable[[Sequence[Tensor], float], None]]:
-    """Parameters that may be moved in place inside the block; they come back to the last bit, whatever happens in it.
-
-    Yields:
-        A function that puts them at ``where they were + factor * direction``.
-    """
-    kept = [tensor.detach().clone() for tensor in parameters]
-
-    def move(direction: Sequence[Tensor], factor: float) -> None:
-        with torch.no_grad():
-            for tensor, origin, along in zip(parameters, kept, direction, strict=True):
-                torch.add(origin, along, alpha=factor, out=tensor)
-
+def movable(parameters: Sequence[Tensor]) -> Generator[Place]:
+    """Parameters that may be moved inside the block; afterwards they are back, whatever happened in it."""
+    place = Place(parameters)
     try:
-        yield move
+        yield place
     finally:
-        with torch.no_grad():
-            for tensor, origin in zip(parameters, kept, strict=True):
-                tensor.copy_(origin)
+        place.back()
 
 
 @contextmanager
@@ -94,6 +104,22 @@ def constant(parameters: Sequence[Tensor]) -> Generator[None]:
     finally:
         for tensor in parameters:
             tensor.requires_grad_(True)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Generator[None]:
+    """No autocast, and matrix products and convolutions of float32 with all its digits, not TensorFloat-32's."""
+    found: Any = torch.backends
+    places = (found.cuda.matmul, found.cudnn.conv, found.mkldnn.matmul, found.mkldnn.conv)
+    fewer = [(place, place.fp32_precision) for place in places if place.fp32_precision in ("tf32", "bf16")]
+    try:
+        for place, _ in fewer:
+            place.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for place, precision in fewer:
+            place.fp32_precision = precision
 
 
 def gradients(value: Tensor, wanted: Tensors, along: Tensor | None = None) -> Tensors:

@@ -182,9 +182,9 @@ def test_differences_in_float32_keep_their_bars(make_problem, relative_error, na
 
 
 @pytest.mark.parametrize("method", ["central", "one_sided", "exact"])
-@pytest.mark.parametrize("name", ["bundled", "bert"])
+@pytest.mark.parametrize("name", MODELS)
 def test_under_autocast_the_term_is_right_to_a_tenth(make_problem, relative_error, name, method):
-    """L_target and v have the digits of bfloat16; differences are taken in float32."""
+    """L_target has the digits of bfloat16; L_src and differences are computed in float32."""
     reference = hypergradient(make_problem(name, seed=23), HypergradientOptions(method="exact", alpha=0.05))
     problem = make_problem(name, seed=23, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -192,6 +192,17 @@ def test_under_autocast_the_term_is_right_to_a_tenth(make_problem, relative_erro
     assert 1e-5 < relative_error(found.embedder_term, reference.embedder_term) < 0.1
     assert relative_error(found.embedder, reference.embedder) < 0.1
     assert any("one_sided" in note for note in found.notes) == (method == "one_sided")
+
+
+def test_v_from_autocast_is_worse_where_features_lie_near_to_each_other(make_problem, relative_error):
+    reference = hypergradient(make_problem("vit", seed=24), HypergradientOptions(method="exact", alpha=0.05))
+    problem = make_problem("vit", seed=24, dtype=torch.float32)
+    errors = []
+    for source_autocast in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = hypergradient(problem, HypergradientOptions(alpha=0.05, source_autocast=source_autocast))
+        errors.append(relative_error(found.embedder_term, reference.embedder_term))
+    assert errors[1] > 2 * errors[0]
 
 
 @pytest.mark.parametrize("method", ["central", "one_sided", "exact"])

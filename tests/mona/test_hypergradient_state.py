@@ -1,21 +1,16 @@
-"""What a hypergradient leaves behind, what it takes from modules, and what it refuses."""
+"""What a hypergradient leaves behind, and what it takes from modules."""
 
 from __future__ import annotations
-
-import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from gapkit.errors import DataError, OptionError, UndefinedError
+from gapkit.errors import OptionError
 from gapkit.mona.hypergradient import Hypergradients, hypergradient
-from gapkit.mona.mixed_derivative import full_float32
 from gapkit.mona.options import STEPS, HypergradientOptions
-from gapkit.mona.passes import Exchange
+from gapkit.mona.passes import full_precision
 from gapkit.mona.problem import BatchProblem, LabelledBatch
 
 METHODS = ["central", "one_sided", "exact", "naive"]
@@ -207,11 +202,20 @@ def test_checkpointing_changes_no_difference_and_exact_refuses_it(make_problem, 
     assert "cannot differentiate" in chosen.notes[0]
 
 
-def test_group_norm_has_no_forward_derivative_which_is_said(make_problem):
+def test_group_norm_is_differentiated_rightly_or_refused(make_problem, relative_error):
+    """Whether it has a forward derivative depends on torch's version; differences need none."""
     problem = make_problem("bundled", seed=37)
     problem.encoder = nn.Sequential(problem.encoder, nn.GroupNorm(4, 32).double())
-    with pytest.raises(OptionError, match="method 'exact' cannot differentiate this model twice"):
-        hypergradient(problem, HypergradientOptions(alpha=0.1, method="exact"))
+    naive, central = (
+        hypergradient(problem, HypergradientOptions(alpha=0.1, method=method)) for method in ("naive", "central")
+    )
+    assert relative_error(central.embedder_term, naive.embedder_term) < 1e-4
+    try:
+        exact = hypergradient(problem, HypergradientOptions(alpha=0.1, method="exact"))
+    except OptionError:
+        pass
+    else:
+        assert relative_error(exact.embedder_term, naive.embedder_term) < 1e-10
 
 
 def test_an_automatic_step_is_the_best_of_three_and_chosen_once(make_problem, relative_error):
@@ -250,112 +254,14 @@ def test_a_term_that_drowns_the_target_gets_a_note(make_problem):
     assert "times as long as d_phi L_target" in found.notes[0]
 
 
-class Group:
-    """Processes as threads that wait for each other."""
-
-    def __init__(self, size):
-        self.size, self.barrier, self.slots = size, threading.Barrier(size, timeout=60), [None] * size
-
-    def share(self, rank, value):
-        self.slots[rank] = value
-        self.barrier.wait()
-        everything = list(self.slots)
-        self.barrier.wait()
-        return everything
-
-    def exchange(self, rank):
-        group = self
-
-        class Gather(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, features):
-                return torch.cat(group.share(rank, features.detach()))
-
-            @staticmethod
-            def backward(ctx, gradient):
-                total = sum(group.share(rank, gradient))
-                return total.chunk(group.size)[rank]
-
-        def reduce(tensors):
-            everything = group.share(rank, [tensor.clone() for tensor in tensors])
-            for tensor, parts in zip(tensors, zip(*everything, strict=True), strict=True):
-                tensor.copy_(sum(parts) / group.size)
-
-        return Exchange(reduce=reduce, gather=Gather.apply)
-
-
-@pytest.mark.parametrize("microbatches", [1, 2])
-def test_processes_with_parts_of_the_batches_find_the_gradient_of_the_whole(make_problem, relative_error, microbatches):
-    whole = make_problem("bundled", seed=41, n=8, m=12)
-    options = HypergradientOptions(alpha=0.3, microbatches=microbatches, head_second_order=True)
-    group, size = Group(2), 2
-
-    def work(rank):
-        part = copy.deepcopy(whole)
-        pieces = [getattr(whole, name).inputs.chunk(size)[rank] for name in ("target", "source")]
-        part.target = LabelledBatch(inputs=pieces[0], labels=whole.target.labels.chunk(size)[rank])
-        part.source = LabelledBatch(inputs=pieces[1], labels=whole.source.labels)
-        return hypergradient(part, options, exchange=group.exchange(rank))
-
-    with ThreadPoolExecutor(size) as pool:
-        parts = list(pool.map(work, range(size)))
-    expected = hypergradient(whole, options)
-    for part in parts:
-        assert relative_error(part.embedder_term, expected.embedder_term) < 1e-9
-        assert relative_error(part.embedder, expected.embedder) < 1e-9
-        assert relative_error(part.head, expected.head) < 1e-9
-        assert part.source_loss == pytest.approx(expected.source_loss, abs=1e-12)
-        assert part.inner_product == pytest.approx(expected.inner_product, rel=1e-10)
-
-
 def test_differences_are_taken_with_all_digits_of_float32(problem):
     places = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     kept = [place.fp32_precision for place in places]
     try:
         places[0].fp32_precision, places[1].fp32_precision = "tf32", "bf16"
-        with full_float32():
+        with full_precision(torch.device("cpu")):
             assert [place.fp32_precision for place in places] == ["ieee", "ieee"]
         assert [place.fp32_precision for place in places] == ["tf32", "bf16"]
     finally:
         for place, precision in zip(places, kept, strict=True):
             place.fp32_precision = precision
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"method": "forward"}, "method 'forward'; expected one of central"),
-        ({"alpha": 0}, "alpha 0; expected a positive"),
-        ({"alpha": float("nan")}, "alpha nan"),
-        ({"weight": -1.0}, "weight -1.0; expected a finite number, 0 or more"),
-        ({"step": "best"}, "step 'best'; expected one of auto"),
-        ({"step": 0.0}, "step 0.0"),
-        ({"microbatches": 0}, "microbatches 0"),
-        ({"check_every": 0}, "check_every 0"),
-    ],
-)
-def test_options_out_of_range_are_refused(given, message):
-    with pytest.raises(OptionError, match=message):
-        HypergradientOptions(**({"alpha": 0.1} | given))
-
-
-def test_what_cannot_be_computed_is_refused(make_problem):
-    problem, options = make_problem("bundled", seed=42), HypergradientOptions(alpha=0.1)
-    with pytest.raises(OptionError, match="naive.*microbatches"):
-        hypergradient(problem, HypergradientOptions(alpha=0.1, method="naive", microbatches=2))
-    with pytest.raises(OptionError, match="half precision.*float32 parameters"):
-        hypergradient(copy.deepcopy(problem).bfloat16(), options)
-    with pytest.raises(UndefinedError, match="L_src at theta' or its gradient is not finite.*smaller alpha"):
-        hypergradient(problem, HypergradientOptions(alpha=1e300))
-    empty = LabelledBatch(inputs=problem.target.inputs[:0], labels=problem.target.labels[:0])
-    with pytest.raises(DataError, match="target batch has no sample"):
-        hypergradient(
-            BatchProblem((problem.embedder, problem.encoder, problem.head), target=empty, source=problem.source),
-            options,
-        )
-    shared = BatchProblem((problem.head, problem.encoder, problem.head), target=problem.target, source=problem.source)
-    with pytest.raises(OptionError, match=r"embedder.weight and head.weight are the same"):
-        hypergradient(shared, options)
-    problem.encoder.requires_grad_(False)
-    with pytest.raises(OptionError, match="encoder has no trainable parameter"):
-        hypergradient(problem, options)
