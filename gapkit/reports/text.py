@@ -48,7 +48,7 @@ def gap_table(result: GapResult) -> str:
     lines += part_lines(result)
     lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
     for sentence in read_gap(result):
-        lines += [line.replace(BOUND, " ") for line in paragraph("reading", _bind(sentence))]
+        lines += bound_paragraph("reading", sentence)
     lines += [*scored, ""] if (scored := score_lines(result)) else []
     for note in result.notes:
         lines += paragraph("note", note)
@@ -63,9 +63,10 @@ def paragraph(title: str, text: str) -> list[str]:
     )
 
 
-def _bind(sentence: str) -> str:
-    """Intervals and percentages that stay on one line."""
-    return sentence.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
+def bound_paragraph(title: str, text: str) -> list[str]:
+    """A paragraph in which intervals and percentages stay on one line."""
+    bound = text.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
+    return [line.replace(BOUND, " ") for line in paragraph(title, bound)]
 
 
 def target_line(target: TargetSummary) -> str:
