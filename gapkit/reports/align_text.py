@@ -23,6 +23,7 @@ from gapkit.reports.text import (
     DISCREPANCY_TITLES,
     LINE_WIDTH,
     PART_MEANINGS,
+    SCALE,
     bound_paragraph,
     paragraph,
     target_line,
@@ -35,7 +36,6 @@ STAGES_OF = {"warmup": ("warm", "tune"), "mona": tuple(STAGES), "orca": ("align"
 STAGES_OF["mmd"] = STAGES_OF["orca"]
 """Method -> its stages in their order; the others fine-tune alone."""
 NO_GAPS = "no gap was measured"
-SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
 MEBIBYTE = 2**20
 
 

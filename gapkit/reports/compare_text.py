@@ -24,7 +24,9 @@ RETENTION = "retention "
 
 def compare_table(comparison: Comparison) -> str:
     """The lines that ``gapkit compare`` prints: one row per run, the gaps, the paired tests and notes."""
-    lines = paragraph("target", comparison.target)
+    lines: list[str] = []
+    for title, text in run_lines(comparison).items():
+        lines += paragraph(title, text)
     for content, reasons, most in _tables_with_reasons(comparison):
         noted = textwrap.wrap(content.note, LINE_WIDTH - 2) if content.note else []
         lines += ["", *table_lines(content.head, content.rows, reasons, most=most), *(f"  {line}" for line in noted)]
@@ -34,6 +36,12 @@ def compare_table(comparison: Comparison) -> str:
     for note in comparison.notes:
         lines += paragraph("note", note)
     return "\n".join(lines).rstrip("\n")
+
+
+def run_lines(comparison: Comparison) -> dict[str, str]:
+    """Title -> line, of the target and of the folders that runs were read from."""
+    found = [f"{run.name}: {run.folder}" for run in comparison.runs if run.folder]
+    return {"target": comparison.target, **({"runs": "; ".join(found)} if found else {})}
 
 
 def compare_tables(comparison: Comparison) -> list[Table]:
