@@ -13,12 +13,13 @@ WIDTH = 98
 Cells = tuple[str, ...]
 
 
-def footnoted(rows: Sequence[Cells], reasons: Iterable[str]) -> tuple[list[Cells], list[str]]:
+def footnoted(rows: Sequence[Cells], reasons: Iterable[str], *, most: int = LONG) -> tuple[list[Cells], list[str]]:
     """The rows with a mark in the place of each long reason, and the lines that say what the marks stand for.
 
     Args:
         rows: of cells; a reason is a cell of its own or stands after a colon.
         reasons: of all rows; one that stands in several has one mark.
+        most: characters of a reason that stays in its cell; 0 where no column has room for any.
 
     Example:
         >>> reason = "fewer than two classes have five samples"
@@ -26,7 +27,7 @@ def footnoted(rows: Sequence[Cells], reasons: Iterable[str]) -> tuple[list[Cells
         ([('LEEP', 'undefined [1]'), ('NCE', '1.2')], ['[1] fewer than two classes have five samples'])
     """
     told = {cell.partition(": ")[2] for row in rows for cell in row} | {cell for row in rows for cell in row}
-    long = dict.fromkeys(reason for reason in reasons if len(reason) > LONG and reason in told)
+    long = dict.fromkeys(reason for reason in reasons if len(reason) > most and reason in told)
     marks = {reason: f"[{number}]" for number, reason in enumerate(long, start=1)}
     lines = [line for reason, mark in marks.items() for line in _note(mark, reason)]
     return [tuple(_short(cell, marks) for cell in row) for row in rows], lines

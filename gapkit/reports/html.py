@@ -10,7 +10,21 @@ from typing import Any
 
 import jinja2
 
+from gapkit.reports.align_charts import ALIGN_CHARTS
+from gapkit.reports.align_reading import read_alignment
+from gapkit.reports.align_text import (
+    cost_table,
+    gap_table_of,
+    header_of,
+    metric_table,
+    moment_note,
+    parts_table,
+    reuse_tables_of,
+    seed_table,
+)
 from gapkit.reports.charts import CHARTS, Chart
+from gapkit.reports.compare_charts import COMPARE_CHARTS
+from gapkit.reports.compare_text import compare_tables, read_comparison, retention_table, run_lines
 from gapkit.reports.plots import figure_bytes
 from gapkit.reports.rank_charts import RANK_CHARTS
 from gapkit.reports.rank_text import agreement_table, rank_table_of, value_table
@@ -25,10 +39,8 @@ from gapkit.reports.tables import (
     provenance_rows,
     score_tables,
 )
-from gapkit.reports.text import target_line
-from gapkit.results import GapResult, RankResult, Result, ReuseResult
-
-SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
+from gapkit.reports.text import SCALE, target_line
+from gapkit.results import AlignmentResult, Comparison, GapResult, RankResult, Result, ReuseResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +138,35 @@ def _reuse_content(result: ReuseResult) -> dict[str, Any]:
     }
 
 
+def _align_content(result: AlignmentResult) -> dict[str, Any]:
+    """Reading and tables of an alignment."""
+    gaps = [gap_table_of(result), parts_table(result)]
+    return {
+        "header": header_of(result),
+        "reading": read_alignment(result),
+        "metrics": _filled(metric_table(result), seed_table(result)),
+        "gaps": _filled(*gaps),
+        "gap_note": f"{moment_note(result)} {SCALE}" if result.gaps else moment_note(result),
+        "costs": _filled(*reuse_tables_of(result), cost_table(result)),
+        "details": [_provenance(result, [])],
+    }
+
+
+def _compare_content(comparison: Comparison) -> dict[str, Any]:
+    """Reading and tables of a comparison."""
+    return {
+        "header": run_lines(comparison),
+        "reading": read_comparison(comparison),
+        "tables": compare_tables(comparison),
+        "details": [*_filled(retention_table(comparison)), _provenance(comparison, [])],
+    }
+
+
+def _filled(*tables: Table) -> list[Table]:
+    """The tables that have rows."""
+    return [table for table in tables if table.rows]
+
+
 def _provenance(result: Result, more: list[tuple[str, str]]) -> Table:
     """Versions, seed, hashes, options and time."""
     rows = provenance_rows(result.provenance)
@@ -151,4 +192,6 @@ KINDS = {
     GapResult.kind: Kind(charts=CHARTS, template="report.html.j2", content=_gap_content),
     ReuseResult.kind: Kind(charts=REUSE_CHARTS, template="reuse.html.j2", content=_reuse_content),
     RankResult.kind: Kind(charts=RANK_CHARTS, template="rank.html.j2", content=_rank_content),
+    AlignmentResult.kind: Kind(charts=ALIGN_CHARTS, template="align.html.j2", content=_align_content),
+    Comparison.kind: Kind(charts=COMPARE_CHARTS, template="compare.html.j2", content=_compare_content),
 }

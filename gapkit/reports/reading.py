@@ -123,16 +123,17 @@ def percent(share: float) -> str:
     return "0" if float(text) == 0 else text
 
 
-def span(interval: Interval | None) -> str:
+def span(interval: Interval | None, digits: int = 2) -> str:
     """An interval as text, nothing where there is none.
 
     Example:
-        >>> span((0.1234, 0.5)), span((-0.1, 0.05))
-        ('0.12 - 0.50', '-0.10 to 0.05')
+        >>> span((0.1234, 0.5)), span((-0.1, 0.05)), span((0.1234, 0.5), 3)
+        ('0.12 - 0.50', '-0.10 to 0.05', '0.123 - 0.500')
     """
     if interval is None:
         return ""
-    return f"{interval[0]:z.2f} {'-' if round(interval[0], 2) >= 0 else 'to'} {interval[1]:z.2f}"
+    low, high = interval
+    return f"{low:z.{digits}f} {'-' if round(low, digits) >= 0 else 'to'} {high:z.{digits}f}"
 
 
 def percents(interval: Interval) -> str:

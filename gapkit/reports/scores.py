@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gapkit.estimates import DistanceRow, Interval, Null, ScoreRow
-from gapkit.reports.footnotes import Cells, footnoted
+from gapkit.reports.footnotes import LONG, Cells, footnoted
 from gapkit.results import GapResult
 
 SCORE_HEAD = ("score", "value", "95 % interval", "better", "p", "permuted")
@@ -82,9 +82,9 @@ def _test(null: Null | None) -> tuple[str, str]:
     return (f"{null.p:.3f}", number(null.mean))
 
 
-def table_lines(head: Cells, rows: Sequence[Cells], reasons: Sequence[str] = ()) -> list[str]:
+def table_lines(head: Cells, rows: Sequence[Cells], reasons: Sequence[str] = (), *, most: int = LONG) -> list[str]:
     """Left-aligned columns, long reasons below them; the last cell of a short row may be longer than its column."""
-    short, notes = footnoted(rows, reasons)
+    short, notes = footnoted(rows, reasons, most=most)
     table = [head, *short]
     fixed = [row if len(row) == len(head) else row[:-1] for row in table]
     widths = [max(len(row[place]) for row in fixed if len(row) > place) for place in range(len(head))]

@@ -19,6 +19,7 @@ HEAD_ARRAYS = ("features", "logits")
 """What every entry of the cache holds beside the layers that were asked for."""
 FAMILY_WIDTH = 18
 TITLE_WIDTH = 10
+SCALE = "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."
 LINE_WIDTH = 110
 BOUND = "\u00a0"
 """A space at which no line is broken."""
@@ -46,9 +47,9 @@ def gap_table(result: GapResult) -> str:
         lines += ["", heading(discrepancy)]
         lines += [row_line(row) for row in result.misalignment if row.discrepancy == discrepancy]
     lines += part_lines(result)
-    lines += ["", "0: the source already holds the target's knowledge; 1: nothing beyond the class prior."]
+    lines += ["", SCALE]
     for sentence in read_gap(result):
-        lines += [line.replace(BOUND, " ") for line in paragraph("reading", _bind(sentence))]
+        lines += bound_paragraph("reading", sentence)
     lines += [*scored, ""] if (scored := score_lines(result)) else []
     for note in result.notes:
         lines += paragraph("note", note)
@@ -63,9 +64,10 @@ def paragraph(title: str, text: str) -> list[str]:
     )
 
 
-def _bind(sentence: str) -> str:
-    """Intervals and percentages that stay on one line."""
-    return sentence.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
+def bound_paragraph(title: str, text: str) -> list[str]:
+    """A paragraph in which intervals and percentages stay on one line."""
+    bound = text.replace(" - ", f"{BOUND}-{BOUND}").replace(" %", f"{BOUND}%")
+    return [line.replace(BOUND, " ") for line in paragraph(title, bound)]
 
 
 def target_line(target: TargetSummary) -> str:

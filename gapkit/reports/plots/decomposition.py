@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -75,17 +76,28 @@ def plot_decomposition(result: GapResult) -> Figure | None:
 
 
 def _levels(result: GapResult) -> dict[str, float]:
-    """The normalised KL of each family: of its row, else the sum of the parts below it."""
-    levels = {row.label_map: row.normalised for row in result.misalignment if row.discrepancy == "kl"}
+    """The normalised KL of each family."""
+    values = {row.label_map: row.normalised for row in result.misalignment if row.discrepancy == "kl"}
+    return levels_of(values, result.decomposition)
+
+
+def levels_of(values: Mapping[str, float | None], parts: Mapping[str, Estimate]) -> dict[str, float]:
+    """Between which levels the steps go: each family's own value, else the sum of the parts below it.
+
+    Args:
+        values: family -> its normalised KL.
+        parts: of the decomposition; at least one has a value.
+    """
+    levels = dict(values)
     total: float | None = 0.0
     for name, (family, _) in reversed(FROM.items()):
-        part = result.decomposition.get(name)
+        part = parts.get(name)
         total = None if total is None or part is None or part.value is None else total + part.value
         if levels.get(family) is None and total is not None:
             levels[family] = total
     known = {family: value for family, value in levels.items() if value is not None}
     if not any(family in known for family, _ in FROM.values()):
-        lone = next((name, part.value) for name, part in result.decomposition.items() if part.value is not None)
+        lone = next((name, part.value) for name, part in parts.items() if part.value is not None)
         known[FROM[lone[0]][0]] = max(0.0, lone[1])
     return known
 
