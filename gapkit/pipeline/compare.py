@@ -178,4 +178,6 @@ def _tested(difference: Floats, named: dict[str, str], groups: Labels | None, se
         data = cross(np.ones((len(means), 1)), difference[:, None, :], groups)
         (one,) = crossed_estimates(data, [quotient()], resamples=RESAMPLES, seed=seed)
         interval = (one.low, one.high)
+    if named["metric"] != "R2":  # shares differ by 1 at most, which Student's t of two seeds does not know
+        interval = (max(interval[0], -1.0), min(interval[1], 1.0))
     return PairedTest(**named, difference=found.difference, interval=interval, p=found.p, test=found.test)
