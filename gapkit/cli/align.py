@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -65,9 +66,11 @@ def align(
     from gapkit.pipeline.run import RunFolder
 
     folder = RunFolder(path=out or common.default_folder("align"), overwrite=overwrite, resume=resume)
-    with console_progress(quiet=quiet) as progress:
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    with console_progress(quiet=quiet or not first) as progress:
         result = align_run(_request(context.params), _options(context.params), folder, progress)
-    common.show(result, f"report    {folder.report}", as_json=as_json, quiet=quiet)
+    if first:
+        common.show(result, f"report    {folder.report}", as_json=as_json, quiet=quiet)
 
 
 def _request(given: dict[str, Any]) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -11,18 +12,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gapkit.arrays import Array, Floats, digest
 from gapkit.embedders.learned import LearnedEmbedder
 from gapkit.embedders.patch import PatchOptions, learned_embedder
 from gapkit.errors import OptionError
+from gapkit.files import write_atomically
 from gapkit.mona.heads import build_head, task_loss
 from gapkit.mona.looks import outputs_of
 from gapkit.mona.methods import ALIGNMENT, METHODS, WARM_UP, Kit, plan
 from gapkit.mona.model import TargetModel, parameters_of
 from gapkit.mona.problem import SourceEncoder
 from gapkit.mona.samples import TrainingSamples, training_samples
+from gapkit.mona.stages import Stage
 from gapkit.mona.surrogates import SurrogateTokens, checked_surrogate, surrogate_tokens
 from gapkit.mona.team import Team
 from gapkit.mona.training import Record, Setting, Training
@@ -97,6 +101,7 @@ class Learned:
         model: embedder, encoder and head.
         source: that it was made from.
         samples: that it was trained on and chosen by.
+        training: the options that it was trained with.
         record: history, looks at the validation samples, cost.
         notes: what the training had to say, each once.
     """
@@ -107,6 +112,7 @@ class Learned:
     model: TargetModel
     source: Source
     samples: TrainingSamples
+    training: TrainingOptions
     record: Record
     notes: tuple[str, ...] = ()
 
@@ -130,6 +136,12 @@ class Learned:
             name = next(key for key, module in modules if module is own)
             state |= {f"{name}.{key}": tensor for key, tensor in learned.state_dict().items()}
         return {key: tensor.detach() for key, tensor in state.items()}
+
+    def save_weights(self, path: Path) -> None:
+        """Write ``state`` with the names of the target's classes, for ``probe --after``."""
+        names = {"class_names": json.dumps(list(self.samples.target.class_names or ()))}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}
+        write_atomically(path, save(tensors, metadata=names))
 
     def as_tuned(self, name: str) -> Tuned:
         """The tuned model in the cut of its source, with the target's head where the architecture has one."""
@@ -162,44 +174,55 @@ def learn(
     lesson, team = lesson or Lesson(), Team()
     if lesson.method in NEEDS_SURROGATE:
         checked_surrogate(source, surrogate.samples)
-    seed = lesson.training.seed
     embedder = _start(source, target, lesson)
-    samples = training_samples(target, embedder.preparation, validation=lesson.training.validation, seed=seed)
+    options = lesson.training
+    samples = training_samples(target, embedder.preparation, validation=options.validation, seed=options.seed)
     model = _model(source, samples, embedder, lesson)
-    parameters = parameters_of(model, _own_tokens(source, embedder, samples))
-    kit = Kit(
-        loss=task_loss(samples.task),
-        options=lesson.training,
-        alignment=lesson.alignment,
-        surrogate=_tokens(source, surrogate),
-        team=team,
-    )
     setting = Setting(
         samples=samples,
-        options=lesson.training,
+        options=options,
         identity=_identity(source, target, surrogate, lesson),
         device=source.device,
         folder=folder,
         team=team,
         progress=progress,
     )
-    if lesson.training.precision == "fp64":
-        model.double()
-    training = Training(model, parameters, setting)
+    training = Training(model, parameters_of(model, _own_tokens(source, embedder, samples)), setting)
+    kit = Kit(
+        loss=task_loss(samples.task),
+        options=options,
+        alignment=lesson.alignment,
+        surrogate=_tokens(source, surrogate),
+        team=team,
+    )
     stages = plan(lesson.method, kit)
-    record = training.run(stages)
-    model.float()
-    earlier = {name: _with_weights(embedder, state) for name, state in training.embedders.items()}
+    record = _run(training, stages, double=options.precision == "fp64")
     return Learned(
         method=lesson.method,
         embedder=embedder,
-        earlier={name: earlier[name] for name in (WARM_UP, ALIGNMENT) if name in earlier},
+        earlier=_earlier(embedder, training),
         model=model,
         source=source,
         samples=samples,
+        training=options,
         record=record,
         notes=tuple(note for stage in stages for note in stage.objective.notes),
     )
+
+
+def _run(training: Training, stages: tuple[Stage, ...], *, double: bool) -> Record:
+    """All stages, in float64 where it is asked for; the weights are float32 afterwards."""
+    if double:
+        training.model.double()
+    record = training.run(stages)
+    training.model.float()
+    return record
+
+
+def _earlier(embedder: LearnedEmbedder, training: Training) -> dict[str, LearnedEmbedder]:
+    """The embedder at the ends of warm-up and alignment, in the order in which they were run."""
+    ends = {name: state for name, state in training.embedders.items() if name in (WARM_UP, ALIGNMENT)}
+    return {name: _with_weights(embedder, state) for name, state in ends.items()}
 
 
 def _start(source: Source, target: Target, lesson: Lesson) -> LearnedEmbedder:

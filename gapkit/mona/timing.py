@@ -10,6 +10,7 @@ import numpy as np
 
 from gapkit.files import write_atomically
 from gapkit.mona.learner import Lesson, Surrogate, learn
+from gapkit.mona.team import Team
 from gapkit.mona.training_options import ALIGN_SHARE, WARM_SHARE, Steps
 from gapkit.sources.source import Source
 from gapkit.types import Target
@@ -47,7 +48,8 @@ def timed_steps(
             durations.setdefault(str(entry["stage"]), []).append(float(entry["seconds"]))
     shares = {"warm-up": WARM_SHARE, "alignment": ALIGN_SHARE, "fine-tuning": 1 - WARM_SHARE - ALIGN_SHARE}
     mean = sum(shares[stage] * float(np.median(own)) for stage, own in durations.items())
-    steps = Steps.of(max(FEWEST, int(seconds / mean)))
-    if kept is not None:
+    team = Team()
+    steps = Steps.of(max(FEWEST, int(team.agree(seconds / mean))))
+    if kept is not None and team.first:
         write_atomically(kept, (json.dumps(asdict(steps)) + "\n").encode())
     return steps

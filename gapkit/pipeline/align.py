@@ -53,11 +53,47 @@ def align(
         GapkitError: source, target and options do not go together, or the training cannot go on.
     """
     options, started = options or AlignOptions(), time.monotonic()
-    surrogate = surrogate or source.surrogate
-    parts = divide(target, options)
+    surrogate, parts = surrogate or source.surrogate, divide(target, options)
+    learned = _learn_all(source, parts, surrogate, options, folder, progress)
+    first = learned[0]
+    scores = np.stack([_scores(one, parts.test) for one in learned])
+    gaps = measure_gaps(source, first, parts.test, options, progress) if options.measure else AlignedGaps()
+    reuse = probe_tuned(source, first, surrogate, options, progress) if options.probe and surrogate else None
+    told = options.numbers() | {"precision": source.precision}
+    return AlignmentResult(
+        method=first.method,
+        source=_describe(source),
+        target=describe_target(parts.test, first.embedder.description, "learned", parts.split),
+        surrogate=None if surrogate is None else surrogate.name,
+        seeds=options.seeds,
+        budget=_budget(first, options),
+        metric=Metric(name=METRICS[first.samples.task], estimate=held_out_estimate(scores, parts.test, first, options)),
+        validation=_validation(learned),
+        runs=tuple(_run(*one, parts.test) for one in zip(options.seeds, learned, scores, strict=True)),
+        test_groups=() if parts.test.groups is None else tuple(parts.test.groups.tolist()),
+        **gaps.named(),
+        reuse=reuse,
+        cost=_cost(learned),
+        notes=(*target.notes, *parts.notes, *_training_notes(learned), *gaps.notes),
+        provenance=provenance(parts.test, told, source.weights_hash, seconds=time.monotonic() - started),
+        history=first.record.history,
+        embedder=aligned_embedder(first),
+        learned=tuple(learned),
+    )
+
+
+def _learn_all(
+    source: Source,
+    parts: Parts,
+    surrogate: Target | None,
+    options: AlignOptions,
+    folder: Path | None,
+    progress: Progress,
+) -> list[Learned]:
+    """One training for each seed, each in a folder of its own."""
     known = _known(source, surrogate)
     lesson = _with_steps(source, parts, known, options, folder)
-    learned = [
+    return [
         learn(
             source,
             parts.train,
@@ -68,38 +104,6 @@ def align(
         )
         for seed in options.seeds
     ]
-    first = learned[0]
-    scores = np.stack([_scores(one, parts.test) for one in learned])
-    gaps = measure_gaps(source, first, parts.test, options, progress) if options.measure else AlignedGaps()
-    reuse = probe_tuned(source, first, surrogate, options, progress) if options.probe and surrogate else None
-    name = METRICS[first.samples.task]
-    return AlignmentResult(
-        method=lesson.method,
-        source=_describe(source),
-        target=describe_target(parts.test, first.embedder.description, "learned", parts.split),
-        surrogate=None if surrogate is None else surrogate.name,
-        seeds=options.seeds,
-        budget=_budget(lesson, first, options),
-        metric=Metric(name=name, estimate=held_out_estimate(scores, parts.test, first, options)),
-        validation=_validation(learned),
-        runs=tuple(
-            _run(seed, one, own, parts.test) for seed, one, own in zip(options.seeds, learned, scores, strict=True)
-        ),
-        test_groups=() if parts.test.groups is None else tuple(parts.test.groups.tolist()),
-        **gaps.named(),
-        reuse=reuse,
-        cost=_cost(learned),
-        notes=(*target.notes, *parts.notes, *_training_notes(learned), *gaps.notes),
-        provenance=provenance(
-            parts.test,
-            options.numbers() | {"precision": source.precision},
-            source.weights_hash,
-            seconds=time.monotonic() - started,
-        ),
-        history=first.record.history,
-        embedder=aligned_embedder(first),
-        learned=tuple(learned),
-    )
 
 
 def seed_folder(folder: Path, seed: int) -> Path:
@@ -179,13 +183,13 @@ def _cost(learned: list[Learned]) -> Cost:
     )
 
 
-def _budget(lesson: Lesson, learned: Learned, options: AlignOptions) -> dict[str, object]:
+def _budget(learned: Learned, options: AlignOptions) -> dict[str, object]:
     """What was spent on what."""
-    steps = lesson.training.steps
+    steps = learned.training.steps
     return {
         "asked": options.budget or f"{steps.warm + steps.align + steps.tune}steps",
         "steps": {"warm": steps.warm, "align": steps.align, "tune": steps.tune},
-        "batch_size": lesson.training.batch_size,
+        "batch_size": learned.training.batch_size,
         "n_fit": len(learned.samples.fit),
         "n_validation": len(learned.samples.validation),
         "trials": options.trials,

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save
-
 from gapkit.embedders import LearnedEmbedder, save_embedder
 from gapkit.errors import StorageError
 from gapkit.files import write_atomically
+from gapkit.mona.team import Team
 from gapkit.mona.timing import BUDGET
 from gapkit.pipeline.align import align, seed_folder
 from gapkit.pipeline.align_options import AlignOptions
@@ -56,8 +55,9 @@ def align_run(
         _clear(path)
     make_folder(path)
     result = align(source, target, options=options, folder=path, progress=progress)
-    write_weights(result, path)
-    result.save(path)
+    if Team().first:
+        write_weights(result, path)
+        result.save(path)
     return result
 
 
@@ -112,9 +112,7 @@ def _write_seed(learned: Learned, path: Path) -> None:
     make_folder(path)
     lines = "".join(json.dumps(entry) + "\n" for entry in learned.record.history)
     write_atomically(path / HISTORY, lines.encode())
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in learned.state().items()}
-    names = {"class_names": json.dumps(list(learned.samples.target.class_names or ()))}
-    write_atomically(path / TUNED, save(tensors, metadata=names))
+    learned.save_weights(path / TUNED)
     save_embedder(learned.embedder, path / TUNED_EMBEDDER)
 
 
