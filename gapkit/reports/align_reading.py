@@ -30,7 +30,9 @@ MOMENT_TITLES = {
     "after": "after fine-tuning",
 }
 """Moment -> how tables and figures call it, in the order of the training of most methods."""
-AFTER_FROZEN = "after training"
+AFTER_TRAINING = "after training"
+COMPARED_TITLES = MOMENT_TITLES | {"after": AFTER_TRAINING}
+"""The same where runs of several methods, of which not all fine-tune, stand beside each other."""
 BASES = {"classification": "the share of the largest class", "regression": "that of the mean of the values"}
 """Task -> what is known without any input."""
 METRIC_DIGITS = 3
@@ -45,7 +47,7 @@ def moments_of(result: AlignmentResult) -> dict[str, GapResult]:
 
 def moment_title(result: AlignmentResult, moment: str) -> str:
     """How a moment is called; a frozen model is not fine-tuned."""
-    return AFTER_FROZEN if (result.method, moment) == ("frozen", "after") else MOMENT_TITLES[moment]
+    return AFTER_TRAINING if (result.method, moment) == ("frozen", "after") else MOMENT_TITLES[moment]
 
 
 def ladder_of(gap: GapResult) -> dict[str, Estimate]:
