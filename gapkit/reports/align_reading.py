@@ -30,7 +30,9 @@ MOMENT_TITLES = {
     "after": "after fine-tuning",
 }
 """Moment -> how tables and figures call it, in the order of the training of most methods."""
-AFTER_FROZEN = "after training"
+AFTER_TRAINING = "after training"
+COMPARED_TITLES = MOMENT_TITLES | {"after": AFTER_TRAINING}
+"""The same where runs of several methods, of which not all fine-tune, stand beside each other."""
 BASES = {"classification": "the share of the largest class", "regression": "that of the mean of the values"}
 """Task -> what is known without any input."""
 METRIC_DIGITS = 3
@@ -45,7 +47,7 @@ def moments_of(result: AlignmentResult) -> dict[str, GapResult]:
 
 def moment_title(result: AlignmentResult, moment: str) -> str:
     """How a moment is called; a frozen model is not fine-tuned."""
-    return AFTER_FROZEN if (result.method, moment) == ("frozen", "after") else MOMENT_TITLES[moment]
+    return AFTER_TRAINING if (result.method, moment) == ("frozen", "after") else MOMENT_TITLES[moment]
 
 
 def ladder_of(gap: GapResult) -> dict[str, Estimate]:
@@ -97,7 +99,7 @@ def _read_changes(result: AlignmentResult) -> list[str]:
         pairs.insert(1, ("warm", "aligned"))
     ladders = {moment: ladder_of(gap) for moment, gap in gaps.items()}
     return [
-        f"From {moment_title(result, first)} to {moment_title(result, second)}, {said}."
+        f"{moment_title(result, first).capitalize()} against {moment_title(result, second)}: {said}."
         for first, second in pairs
         if first in gaps and second in gaps and (said := read_change(ladders[first], ladders[second]))
     ]
@@ -109,7 +111,7 @@ def read_change(first: Mapping[str, Estimate], second: Mapping[str, Estimate]) -
     Example:
         >>> low, high = (Estimate(value=v, interval=(v - 0.1, v + 0.1), n=9) for v in (0.3, 0.8))
         >>> read_change({"linear": high}, {"linear": low})
-        'the misalignment falls under linear (0.80 (0.70 - 0.90) to 0.30 (0.20 - 0.40)): the intervals are apart'
+        'the misalignment falls under linear (0.80 to 0.30), where the 95 % intervals are apart'
     """
     kinds: dict[str, list[str]] = {"falls": [], "rises": [], "": []}
     for family, old in first.items():
@@ -117,9 +119,9 @@ def read_change(first: Mapping[str, Estimate], second: Mapping[str, Estimate]) -
         if new is None or old.interval is None or new.interval is None:
             continue
         way = "falls" if new.interval[1] < old.interval[0] else "rises" if new.interval[0] > old.interval[1] else ""
-        kinds[way].append(f"{family} ({told(old)} to {told(new)})" if way else family)
+        kinds[way].append(f"{family} ({old.value:z.2f} to {new.value:z.2f})" if way else family)
     changed = [f"{way} under {_several(names)}" for way, names in kinds.items() if way and names]
-    said = [f"the misalignment {' and '.join(changed)}: the intervals are apart"] if changed else []
+    said = [f"the misalignment {' and '.join(changed)}, where the 95 % intervals are apart"] if changed else []
     if kinds[""]:
         said.append(
             f"under {_several(kinds[''])} the intervals overlap, which shows neither a change nor that there is none"

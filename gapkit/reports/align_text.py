@@ -35,7 +35,6 @@ STAGES = {"warm": "of warm-up", "align": "of alignment", "tune": "of fine-tuning
 STAGES_OF = {"warmup": ("warm", "tune"), "mona": tuple(STAGES), "orca": ("align", "warm", "tune")}
 STAGES_OF["mmd"] = STAGES_OF["orca"]
 """Method -> its stages in their order; the others fine-tune alone."""
-NO_GAPS = "no gap was measured"
 MEBIBYTE = 2**20
 
 
@@ -50,7 +49,8 @@ def align_table(result: AlignmentResult) -> str:
         lines += _lines(content, reasons_of(found), most=0)
     if result.gaps:
         lines += ["", *textwrap.wrap(f"{moment_note(result)} {SCALE}", LINE_WIDTH)]
-    lines += ["", *bound_paragraph("reuse", reuse_line(result)), *paragraph("cost", cost_line(result))]
+    lines += ["", *([] if result.gaps else paragraph("gap", "not measured"))]
+    lines += [*bound_paragraph("reuse", reuse_line(result)), *paragraph("cost", cost_line(result))]
     for sentence in read_alignment(result):
         lines += bound_paragraph("reading", sentence)
     for note in result.notes:
@@ -169,7 +169,7 @@ def moment_note(result: AlignmentResult) -> str:
     """What was measured at each moment; where none was, that."""
     gaps = moments_of(result)
     if not gaps:
-        return f"{NO_GAPS.capitalize()}."
+        return "The gap was not measured."
     said = [f"{moment_title(result, moment)}: {GAPS[f'gap_{moment}']}" for moment in gaps]
     return f"{'; '.join(said).capitalize()}."
 
@@ -195,7 +195,8 @@ def reuse_tables_of(result: AlignmentResult) -> list[Table]:
     """For the report: what is left of the source, by layer and of the whole model."""
     if result.reuse is None:
         return []
-    names = [name for name in ("knowledge_reuse", "retention", "cka") if result.reuse.curve(name)]
+    kinds = ("knowledge_reuse", "retention", "cka")
+    names = [name for name in kinds if result.reuse.curve(name) or name in result.reuse.model]
     rows = [(row.layer, *(told(row.measures.get(name)) for name in names)) for row in result.reuse.layers]
     rows.append(("model", *(told(result.reuse.model.get(name)) for name in names)))
     titles = {"knowledge_reuse": "knowledge reuse", "retention": "retention", "cka": "CKA"}

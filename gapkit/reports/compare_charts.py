@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from gapkit.reports.align_reading import METRIC_DIGITS, MOMENT_TITLES
+from gapkit.reports.align_reading import COMPARED_TITLES, METRIC_DIGITS
 from gapkit.reports.cells import told
 from gapkit.reports.charts import Chart, draw_chart
 from gapkit.reports.plots.comparison import plot_compared_gaps, plot_metrics
@@ -14,7 +14,7 @@ from gapkit.results import Comparison
 def describe_compared_gaps(comparison: Comparison) -> str:
     """The parts of every run, before and after."""
     said = [
-        f"{run.name}, {MOMENT_TITLES.get(moment, moment)}: "
+        f"{run.name}, {COMPARED_TITLES.get(moment, moment)}: "
         + "; ".join(f"{name} {told(part)}" for name, part in run.parts[moment].items())
         for run in comparison.runs
         for moment in ("before", "after")

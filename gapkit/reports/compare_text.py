@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from gapkit.estimates import Estimate
-from gapkit.reports.align_reading import METRIC_DIGITS, MOMENT_TITLES
+from gapkit.reports.align_reading import COMPARED_TITLES, METRIC_DIGITS
 from gapkit.reports.cells import ABSENT, partial_note, reasons_of, told, value_of
 from gapkit.reports.footnotes import LONG
 from gapkit.reports.reading import SMALL_P, span
@@ -16,8 +17,11 @@ from gapkit.reports.text import LINE_WIDTH, bound_paragraph, paragraph
 from gapkit.results import ComparedRun, Comparison, PairedTest
 
 LINEAR = "linear"
-BESIDE = 4
+BESIDE = 3
 """Misalignments that stand beside each other in one table."""
+LETTERS, LETTERS_TRAINED = 28, 16
+"""Of a run's name in tables; where one is longer, runs are numbered and cut, and the full names stand above."""
+ELLIPSIS = "..."
 REUSE = "knowledge_reuse"
 RETENTION = "retention "
 
@@ -40,8 +44,25 @@ def compare_table(comparison: Comparison) -> str:
 
 def run_lines(comparison: Comparison) -> dict[str, str]:
     """Title -> line, of the target and of the folders that runs were read from."""
-    found = [f"{run.name}: {run.folder}" for run in comparison.runs if run.folder]
+    labels = run_labels(comparison.runs)
+    cut = [place for place, run in enumerate(comparison.runs, start=1) if labels[run.name] != run.name]
+    found = [
+        (f"{place} {run.name}" if cut else run.name) + (f": {run.folder}" if run.folder else "")
+        for place, run in enumerate(comparison.runs, start=1)
+        if cut or run.folder
+    ]
     return {"target": comparison.target, **({"runs": "; ".join(found)} if found else {})}
+
+
+def run_labels(runs: Sequence[ComparedRun]) -> dict[str, str]:
+    """Name -> what stands in tables: itself, or where a name is too long, number and beginning of each."""
+    most = LETTERS if all(run.metric is None for run in runs) else LETTERS_TRAINED
+    if all(len(run.name) <= most for run in runs):
+        return {run.name: run.name for run in runs}
+    numbered = {run.name: f"{place} {run.name}" for place, run in enumerate(runs, start=1)}
+    return {
+        name: text if len(text) <= most else text[: most - len(ELLIPSIS)] + ELLIPSIS for name, text in numbered.items()
+    }
 
 
 def compare_tables(comparison: Comparison) -> list[Table]:
@@ -51,18 +72,20 @@ def compare_tables(comparison: Comparison) -> list[Table]:
 
 def _tables_with_reasons(comparison: Comparison) -> list[tuple[Table, list[str], int]]:
     """Each table that has rows, the reasons that may stand in it, and how long a reason stays in its cell."""
-    runs = comparison.runs
+    labels = run_labels(comparison.runs)
+    runs = [replace(run, name=labels[run.name]) for run in comparison.runs]
+    paired = [replace(one, a=labels.get(one.a, one.a), b=labels.get(one.b, one.b)) for one in comparison.paired]
     every = [one for run in runs for moment in run.gaps.values() for one in moment.values()]
     if not is_trained(comparison):
         return [(table, reasons_of(every), 0) for table in ladder_tables(runs)]
-    tests = [one.reason for one in comparison.paired]
+    tests = [one.reason for one in paired]
     metrics = reasons_of(
         [*(run.metric and run.metric.estimate for run in runs), *(run.reuse.get(REUSE) for run in runs)]
     )
     tables = [
         (run_table(runs), metrics, 0),
         (linear_table(runs), reasons_of(every), 0),
-        (pair_table(comparison.paired), tests, LONG),
+        (pair_table(paired), tests, LONG),
     ]
     return [entry for entry in tables if entry[0].rows]
 
@@ -92,7 +115,7 @@ def _run(run: ComparedRun) -> tuple[str, ...]:
         run.name,
         told(None if run.metric is None else run.metric.estimate, METRIC_DIGITS),
         value_of(run.validation, METRIC_DIGITS),
-        f"{value_of(before)} -> {value_of(after)}",
+        ABSENT if before is None and after is None else f"{value_of(before)} -> {value_of(after)}",
         told(run.reuse.get(REUSE)),
         ABSENT if cost is None else f"{cost.seconds:,.1f}",
         ABSENT if cost is None else f"{cost.passes:,.0f}",
@@ -103,9 +126,9 @@ def _run(run: ComparedRun) -> tuple[str, ...]:
 
 def linear_table(runs: Sequence[ComparedRun]) -> Table:
     """The linear gap of every run at every moment, with its interval."""
-    moments = [moment for moment in MOMENT_TITLES if any(LINEAR in run.gaps.get(moment, {}) for run in runs)]
+    moments = [moment for moment in COMPARED_TITLES if any(LINEAR in run.gaps.get(moment, {}) for run in runs)]
     rows = [(run.name, *(told(run.gaps.get(moment, {}).get(LINEAR)) for moment in moments)) for run in runs]
-    head = ("linear gap (95 % interval)", *(MOMENT_TITLES[moment] for moment in moments))
+    head = ("linear gap (95 % interval)", *(COMPARED_TITLES[moment] for moment in moments))
     found = [gaps[LINEAR] for run in runs for gaps in run.gaps.values() if LINEAR in gaps]
     return Table(title="Linear gap", head=head, rows=rows if moments else [], note=partial_note(found))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gapkit.arrays import Floats
 from gapkit.estimates import Estimate
@@ -19,7 +20,7 @@ from gapkit.reports.plots.style import FILL, INK, MUTED, SMALL, entitle, in_hous
 from gapkit.reports.plots.waterfalls import Waterfall, draw_waterfalls
 from gapkit.results import AlignmentResult, GapResult
 
-GAP_WIDTH, TITLE_LETTERS = 7.2, 17
+TITLE_LETTERS = 14
 SMOOTHED = 10
 """Steps whose mean is the dark line."""
 ALIGNMENT = "alignment"
@@ -36,7 +37,7 @@ def plot_moments(result: AlignmentResult) -> Figure | None:
     ]
     if not any(one.is_defined for one in shown):
         return None
-    figure = new_figure(4.4, width=GAP_WIDTH)
+    figure = new_figure(4.6)
     draw_waterfalls(figure, [shown], letters=TITLE_LETTERS)
     entitle(
         figure, f"Where the gap lies at each moment: {shorten(result.method, 24)}\n{shorten(result.target.name, 48)}"
@@ -104,11 +105,23 @@ def plot_training(result: AlignmentResult) -> Figure | None:
         for end in list(course.ends.values())[:-1]:
             axes.axvline(end, color=MUTED, linestyle=(0, (4, 2)), linewidth=1, zorder=1.5)
         tidy(axes, grid="y")
-    every[-1].set_xlim(0, max(course.ends.values()))
+    most = max(course.ends.values())
+    every[-1].set_xlim(0, 1.02 * most)
     every[-1].set_xlabel(_stage_words(course))
+    figure.legend(
+        handles=_meanings(bool(len(course.series("validation")[0]))), loc="outside lower center", ncols=3, frameon=False
+    )
     seeds = f", seed {result.seeds[0]}" if result.seeds else ""
     entitle(figure, f"Training of {shorten(result.method, 24)}{seeds}")
     return figure
+
+
+def _meanings(looked: bool) -> list[Line2D]:
+    """What lines and markers are."""
+    lines = [Line2D([], [], color=INK, linewidth=1.6, label=f"mean of {SMOOTHED} steps")]
+    forms = (("validation", marker_style(1), 6), ("kept", marker_style(2), 8)) if looked else ()
+    lines += [Line2D([], [], linestyle="none", markersize=size, label=label, **style) for label, style, size in forms]
+    return lines
 
 
 def _stage_words(course: Course) -> str:
@@ -126,7 +139,9 @@ def _panels(result: AlignmentResult, course: Course) -> dict[str, Any]:
     if len(course.series("loss", on_target)[0]):
         panels["loss on the target"] = lambda axes: _draw_losses(axes, course, on_target)
     if len(looks[0]):
-        panels[f"{result.metric.name} on the validation samples"] = lambda axes: _draw_looks(axes, *looks)
+        panels[f"{result.metric.name} on the validation samples"] = lambda axes: _draw_looks(
+            axes, *looks, _kept(result, course)
+        )
     more = {
         f"{DISTANCES.get(result.method, 'distance')} of the alignment": course.series("loss", [ALIGNMENT]),
         "loss on the surrogate, after the inner step": course.series("source_loss"),
@@ -140,6 +155,12 @@ def _panels(result: AlignmentResult, course: Course) -> dict[str, Any]:
     return panels
 
 
+def _kept(result: AlignmentResult, course: Course) -> int:
+    """Step, from the beginning of the training, of the look whose weights were kept."""
+    ends = [0, *course.ends.values()]
+    return ends[-2] + result.runs[0].best_step if result.runs else 0
+
+
 def _line(steps: Floats, values: Floats) -> Any:
     """Draws one series."""
     return lambda axes: _draw_series(axes, steps, values)
@@ -151,9 +172,7 @@ def _draw_losses(axes: Axes, course: Course, stages: Sequence[str]) -> None:
         _draw_series(axes, *course.series("loss", [stage]))
     steps, values = course.series("validation_loss", stages)
     if len(steps):
-        axes.plot(steps, values, linestyle="none", markersize=6, label="validation", **marker_style(1))
-        axes.plot([], [], color=INK, linewidth=1.6, label=f"training, mean of {SMOOTHED} steps")
-        axes.legend(frameon=False, loc="upper right", ncols=2, borderaxespad=0.1)
+        axes.plot(steps, values, linestyle="none", markersize=6, **marker_style(1))
 
 
 def _draw_series(axes: Axes, steps: Floats, values: Floats) -> None:
@@ -165,6 +184,8 @@ def _draw_series(axes: Axes, steps: Floats, values: Floats) -> None:
     axes.plot(steps, (sums[last] - sums[first]) / (last - first), color=INK, linewidth=1.6)
 
 
-def _draw_looks(axes: Axes, steps: Floats, values: Floats) -> None:
-    """The metric of each look, joined."""
+def _draw_looks(axes: Axes, steps: Floats, values: Floats, kept: int) -> None:
+    """The metric of each look, joined; filled: the one whose weights were kept."""
     axes.plot(steps, values, linewidth=1.4, markersize=6, **marker_style(1))
+    own = steps == kept
+    axes.plot(steps[own], values[own], linestyle="none", markersize=8, **marker_style(2))

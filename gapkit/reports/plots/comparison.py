@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gapkit.estimates import Estimate
-from gapkit.reports.align_reading import MOMENT_TITLES
+from gapkit.reports.align_reading import COMPARED_TITLES
 from gapkit.reports.plots.lettering import shorten, wrapped
-from gapkit.reports.plots.style import INK, MUTED, SMALL, entitle, in_house_style, marker_style, new_figure, tidy
+from gapkit.reports.plots.style import INK, MUTED, SMALL, WIDTH, entitle, in_house_style, marker_style, new_figure, tidy
 from gapkit.reports.plots.waterfalls import Waterfall, draw_waterfalls
 from gapkit.results import ComparedRun, Comparison
 
@@ -19,6 +19,8 @@ MOST, ACROSS = 8, 3
 MOST_METRICS = 40
 ENDS = ("before", "after")
 REASON_WIDTH = 40
+WIDE = 7.2
+"""Inches of a figure with three panels in a row."""
 
 
 @in_house_style
@@ -31,8 +33,8 @@ def plot_compared_gaps(comparison: Comparison) -> Figure | None:
         return None
     trained = any("after" in run.parts for run in shown)
     rows = _pairs(shown) if trained else _single(shown)
-    figure = new_figure(1.6 + 2.4 * len(rows), width=6.4 if trained else 7.2)
-    draw_waterfalls(figure, rows, letters=30 if trained else 24)
+    figure = new_figure(1.6 + 2.4 * len(rows), width=WIDTH if trained else WIDE)
+    draw_waterfalls(figure, rows, letters=28 if trained else 24)
     more = f"\n{left} more runs are not shown" if left > 0 else ""
     entitle(figure, f"Where the gap lies: {shorten(comparison.target, 40)}{more}")
     return figure
@@ -53,7 +55,7 @@ def _single(runs: Sequence[ComparedRun]) -> list[list[Waterfall | None]]:
 
 def _waterfall(run: ComparedRun, moment: str, *, alone: bool = False) -> Waterfall:
     """One moment of a run."""
-    title = run.name if alone else f"{run.name}, {MOMENT_TITLES.get(moment, moment)}"
+    title = run.name if alone else f"{run.name}, {COMPARED_TITLES.get(moment, moment)}"
     return Waterfall(title=title, ladder=run.gaps.get(moment, {}), parts=run.parts.get(moment, {}))
 
 
@@ -70,10 +72,11 @@ def plot_metrics(comparison: Comparison) -> Figure | None:
     for y, (_, found) in enumerate(known):
         _draw_interval(axes, y, found)
     test = [(found.value, y) for y, (_, found) in enumerate(known) if found.value is not None]
+    # Where the metric is undefined, its reason stands in the row.
     seen = [
         (run.validation.value, y)
-        for y, (run, _) in enumerate(known)
-        if run.validation and run.validation.value is not None
+        for y, (run, found) in enumerate(known)
+        if run.validation and run.validation.value is not None and found.value is not None
     ]
     for position, (label, points) in enumerate((("test", test), ("validation", seen))):
         values, rows = [value for value, _ in points], [y for _, y in points]

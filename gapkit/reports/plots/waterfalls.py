@@ -13,12 +13,13 @@ from matplotlib.patches import Patch
 from gapkit.estimates import Estimate
 from gapkit.reports.plots.decomposition import FROM, LAST, NO_GAIN, levels_of
 from gapkit.reports.plots.lettering import wrapped
-from gapkit.reports.plots.style import FILL, INK, MUTED, PART_INKS, SMALL, TEXT, tidy
+from gapkit.reports.plots.style import FILL, INK, MUTED, PAPER, PART_INKS, SMALL, TEXT, tidy
 
 BAR = 0.78
 STEP_SIZE, TITLE_LINES = 9, 2
 """Points of the numbers at the bars, and lines of a panel's title."""
-MISSING = "?"
+TALL = 0.4
+"""Level from which the strictest reading's name fits into its bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,8 @@ def _draw(axes: Axes, waterfall: Waterfall) -> None:
     levels = levels_of(values, waterfall.parts)
     first = next(family for family, _ in FROM.values() if family in levels)
     axes.bar(0, levels[first], width=BAR, color=FILL, edgecolor=INK)
+    if levels[first] > TALL:
+        axes.text(0, 0.02, f" {first}", rotation=90, ha="center", va="bottom", fontsize=STEP_SIZE, color=INK)
     found = waterfall.ladder.get(first)
     top = _whisker(axes, 0, None if found is None else found.interval)
     _number(axes, 0, max(levels[first], top), f"{levels[first]:z.2f}")
@@ -104,7 +107,7 @@ def _draw(axes: Axes, waterfall: Waterfall) -> None:
 def _draw_step(axes: Axes, place: int, name: str, part: Estimate, levels: Mapping[str, float]) -> None:
     """One step with its interval around where it ends; a negative one goes up and is hatched."""
     if part.value is None:
-        _number(axes, place, 0.0, MISSING)
+        _number(axes, place, max(0.0, levels.get(FROM[name][1], 0.0)), "undefined")
         return
     start = levels.get(FROM[name][0], max(0.0, part.value))
     end, gain = start - part.value, part.value >= 0
@@ -132,5 +135,7 @@ def _whisker(axes: Axes, place: int, ends: tuple[float, float] | None) -> float:
 
 def _number(axes: Axes, place: int, top: float, text: str) -> None:
     """A number above a bar, upright, for bars are narrow."""
-    offset: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "rotation": 90}
-    axes.annotate(text, (place, top), ha="center", va="bottom", fontsize=STEP_SIZE, color=INK, **offset)
+    look: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "rotation": 90, "color": INK}
+    # Behind the letters the rules and the class prior's line are left out.
+    look["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
+    axes.annotate(text, (place, top), ha="center", va="bottom", fontsize=STEP_SIZE, **look)
