@@ -156,7 +156,7 @@ class AlignmentResult(Result):
             "seeds": tuple(content["seeds"]),
             "metric": Metric(name=content["metric"]["name"], estimate=read_estimate(content["metric"]["estimate"])),
             "validation": read_estimate(content["validation"]),
-            "runs": tuple(SeedRun(**{**run, "scores": tuple(run["scores"])}) for run in content["runs"]),
+            "runs": tuple(_read_run(run) for run in content["runs"]),
             "test_groups": tuple(content["test_groups"]),
             "reuse": _nested(ReuseResult, content["reuse"]),
             "cost": Cost(**content["cost"]),
@@ -178,6 +178,12 @@ class AlignmentResult(Result):
         from gapkit.reports.align_charts import draw_align_chart
 
         return draw_align_chart(self, figure)
+
+
+def _read_run(run: dict[str, Any]) -> SeedRun:
+    """One seed from JSON."""
+    given: dict[str, Any] = {**run, "scores": tuple(run["scores"])}
+    return SeedRun(**given)
 
 
 def _nested(kind: type[Any], item: dict[str, Any] | None) -> Any:
