@@ -158,6 +158,7 @@ def test_the_same_result_gives_the_same_files(kinds: dict[str, GapResult], tmp_p
 def test_text_reports_do_not_load_what_draws() -> None:
     code = (
         "import sys, gapkit, gapkit.reports.text, gapkit.reports.folder; "
+        "import gapkit.reports.align_text, gapkit.reports.compare_text; "
         "print({'matplotlib', 'seaborn', 'jinja2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
