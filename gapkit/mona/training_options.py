@@ -11,8 +11,8 @@ from gapkit.options import as_names, check_choice, check_least
 
 PRECISIONS = ("fp32", "bf16", "fp64")
 INNER_RATE = 3.0
-"""alpha. On inertial sensors the second-order term is then a quarter of the rest of the embedder's gradient, and theta moves
-by 0.6 %; with 0.1 it is under 1 %, with 30 ten times the rest. The validation accuracy was the same with all three."""
+"""alpha. On inertial sensors the second-order term is then a quarter of the rest of the embedder's gradient, and theta
+moves by 0.6 %; with 0.1 it is under 1 %, with 30 ten times the rest. The validation accuracy was the same with all."""
 WARM_SHARE, ALIGN_SHARE = 0.1, 0.2
 """Of a budget in steps: stage 0 and stage 1; stage 2 has the rest."""
 
