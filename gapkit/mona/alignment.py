@@ -95,7 +95,7 @@ class KnowledgeObjective:
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """The hypergradient of one pair of batches."""
-        rows = self.team.share(self._pairs.batch(step))
+        rows = self.team.share(self._whole_batch(step))
         tokens = self.surrogate.tokens(rows).to(batch.inputs)
         labels = torch.from_numpy(self.surrogate.labels[self._all_rows(step)]).to(tokens.device)
         problem = BatchProblem(
@@ -118,8 +118,13 @@ class KnowledgeObjective:
 
     def _all_rows(self, step: int) -> Rows:
         """Rows of the whole batch, in the order in which features are gathered: process by process."""
-        rows = self._pairs.batch(step)
+        rows = self._whole_batch(step)
         return np.concatenate([rows[rank :: self.team.size] for rank in range(self.team.size)])
+
+    def _whole_batch(self, step: int) -> Rows:
+        """Rows of all processes: as many for each, where classes of few samples leave an odd number."""
+        rows = self._pairs.batch(step)
+        return rows[: len(rows) // self.team.size * self.team.size]
 
     def _source_loss(self, model: TargetModel) -> Loss:
         """L_src."""
