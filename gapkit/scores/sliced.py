@@ -43,7 +43,7 @@ def sliced_wasserstein(x: Array, y: Array, *, projections: int = 200, p: float =
 
     Example:
         >>> x = np.array([[0.0], [1.0]])
-        >>> sliced_wasserstein(x, x + 3)
+        >>> round(sliced_wasserstein(x, x + 3), 12)
         3.0
     """
     first, second = check_pair(x, y)
