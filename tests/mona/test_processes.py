@@ -61,7 +61,10 @@ def in_processes(count: int, method: str, folder: Path) -> dict[str, torch.Tenso
     return load_file(folder / "weights.safetensors")
 
 
-@pytest.mark.parametrize("method", ["mona", "orca", "mmd"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("orca", "mmd")]
+
+
+@pytest.mark.parametrize("method", ["mona", *SLOW])
 def test_two_processes_equal_one_with_the_same_global_batch(method: str, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
