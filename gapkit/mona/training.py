@@ -163,12 +163,14 @@ class Training:
             with held_interrupts() as interrupts:
                 ended = self._whole_step(stage, step, optimiser, trained)
             self.setting.progress(stage.name, step + 1, stage.steps)
-            late = time.monotonic() - self._saved >= self.setting.options.save_every
-            if self.setting.team.agree(float(interrupts.waiting or late)):
-                self._save(index, step + 1, optimiser)
-            interrupts.check()
             if ended:
                 self.record.stopped[stage.name] = step + 1
+            late = time.monotonic() - self._saved >= self.setting.options.save_every
+            if self.setting.team.agree(float(interrupts.waiting or late)):
+                # After an early end none is left: a run that goes on from here must not take up the rest.
+                self._save(index, stage.steps if ended else step + 1, optimiser)
+            interrupts.check()
+            if ended:
                 break
         self.embedders[stage.name] = _copied(self.model.embedder.state_dict())
         self._save(index + 1, 0, None)

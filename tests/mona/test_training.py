@@ -17,6 +17,7 @@ from gapkit.mona.learner import Surrogate, learn
 from gapkit.mona.methods import METHODS, Kit, extra_steps
 from gapkit.mona.surrogates import SurrogateTokens
 from gapkit.mona.team import Team
+from gapkit.mona.training import Training
 from gapkit.mona.training_options import Rates, Steps
 from gapkit.sources.source import Source
 from gapkit.types import Target
@@ -116,6 +117,25 @@ def test_a_stage_without_gains_ends_early() -> None:
     rates = Rates(embedder=0, encoder=0, head=0)
     learned = small_run("finetune", steps=Steps(warm=0, align=0, tune=40), rates=rates, patience=2)
     assert learned.record.stopped == {"fine-tuning": 12}  # looks at 4, 8 and 12: two without a gain
+
+
+def test_a_stage_that_ended_early_is_not_taken_up_again(tmp_path, monkeypatch) -> None:
+    given = {"steps": Steps(warm=0, align=0, tune=40), "rates": Rates(embedder=0, encoder=0, head=0), "patience": 2}
+    save = Training._save
+
+    def killed(self: Training, index: int, step: int, optimiser: torch.optim.Optimizer | None) -> None:
+        save(self, index, step, optimiser)
+        if sum("loss" in entry for entry in self.record.history) == 12:
+            raise KeyboardInterrupt  # right behind the checkpoint of the step that ended the stage
+
+    monkeypatch.setattr(Training, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        small_run("finetune", folder=tmp_path, **given)
+    monkeypatch.undo()
+    again, whole = small_run("finetune", folder=tmp_path, **given), small_run("finetune", **given)
+    assert again.record.stopped == whole.record.stopped == {"fine-tuning": 12}
+    assert [entry["step"] for entry in again.record.history] == [entry["step"] for entry in whole.record.history]
+    assert all(torch.equal(weights(whole)[name], tensor) for name, tensor in weights(again).items())
 
 
 def test_validation_samples_and_their_groups_are_never_trained_on() -> None:
