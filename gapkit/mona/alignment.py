@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from gapkit.arrays import Features, Floats, Labels, Rows
-from gapkit.mona.hypergradient import Hypergradient, hypergradient
+from gapkit.mona.hypergradient import Hypergradient, Hypergradients
 from gapkit.mona.losses import knowledge_loss, recognition_loss
 from gapkit.mona.model import TargetModel
 from gapkit.mona.order import ClassPairs
 from gapkit.mona.passes import Exchange
 from gapkit.mona.problem import BatchProblem, LabelledBatch, Loss
 from gapkit.mona.samples import Batch
-from gapkit.mona.stages import autocast
+from gapkit.mona.stages import Objective, autocast
 from gapkit.mona.surrogates import SurrogateTokens
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
@@ -36,7 +36,7 @@ NEVER = -1e4
 STEP_KEY = "difference_step"
 
 
-class KnowledgeObjective:
+class KnowledgeObjective(Objective):
     """``L_target(theta, phi, h) + lambda L_src(theta')``, ``theta' = theta - alpha grad_theta L_target``.
 
     Ma et al., ICML 2024. Gradients of embedder and head are left in ``.grad``; the encoder does not change. The history
@@ -69,10 +69,10 @@ class KnowledgeObjective:
         """
         self.loss, self.surrogate, self.alignment, self.training, self.team = loss, surrogate, alignment, training, team
         self._notes: dict[str, None] = {}
-        self._options = alignment.hypergradient
         size = alignment.surrogate_batch or training.batch_size
         self._pairs = ClassPairs(labels=surrogate.labels, size=size, per_class=alignment.per_class, seed=training.seed)
-        self._exchange = None if team.size == 1 else Exchange(reduce=team.average, gather=team.gather)
+        exchange = None if team.size == 1 else Exchange(reduce=team.average, gather=team.gather)
+        self._hypergradients = Hypergradients(alignment.hypergradient, exchange=exchange)
         self._head: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -90,8 +90,9 @@ class KnowledgeObjective:
     def resume(self, history: Sequence[dict[str, Any]]) -> None:
         """Take up the step that "auto" has chosen before an interruption."""
         chosen = [entry[STEP_KEY] for entry in history if entry.get(STEP_KEY)]
-        if chosen and self._options.step == "auto":
-            self._options = replace(self._options, step=chosen[-1])
+        options = self._hypergradients.options
+        if chosen and options.step == "auto":
+            self._hypergradients.options = replace(options, step=chosen[-1])
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """The hypergradient of one pair of batches."""
@@ -105,13 +106,9 @@ class KnowledgeObjective:
             target_loss=self.loss,
             source_loss=self._source_loss(model),
         )
-        every = self._options.check_every
+        self._hypergradients.count = step
         with autocast(batch.inputs, enabled=self.training.precision == "bf16"):
-            found = hypergradient(
-                problem, self._options, exchange=self._exchange, check=every is not None and step % every == 0
-            )
-        if self._options.step == "auto" and found.step is not None:
-            self._options = replace(self._options, step=found.step)
+            found = self._hypergradients(problem)
         self._notes |= dict.fromkeys(found.notes)
         _leave(found, model)
         return _told(found)

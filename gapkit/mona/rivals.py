@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from gapkit.mona.model import TargetModel
 from gapkit.mona.samples import Batch
+from gapkit.mona.stages import Objective, average_gradients
 from gapkit.mona.surrogates import SurrogateTokens, token_means
 from gapkit.mona.team import Team
 from gapkit.mona.transport import SourceStatistics, otdd_loss, source_statistics
@@ -24,15 +23,13 @@ KERNEL_FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
 LARGEST_SURROGATE = 1000
 
 
-class TransportObjective:
+class TransportObjective(Objective):
     """ORCA's: the optimal transport dataset distance between embedded target and embedded surrogate.
 
     Shen et al., *Cross-Modal Fine-Tuning: Align then Refine*, ICML 2023. Features are means over tokens, as there; the
     surrogate's statistics are computed once, and the gradient flows through the distances between classes too, which
     in the original code it does not.
     """
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, surrogate: SurrogateTokens, team: Team, *, seed: int, double: bool = False) -> None:
         """Take the surrogate's statistics.
@@ -51,9 +48,6 @@ class TransportObjective:
         )
         self.team = team
 
-    def resume(self, history: Sequence[dict[str, Any]]) -> None:
-        """Nothing is chosen on the way."""
-
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Distance and gradient of one batch."""
         features = self.team.gather(token_means(model.embedder(batch.inputs)))
@@ -65,7 +59,7 @@ class TransportObjective:
 
 
 @dataclass(kw_only=True)
-class DiscrepancyObjective:
+class DiscrepancyObjective(Objective):
     """Squared maximum mean discrepancy between embedded target and embedded surrogate, unbiased, without labels.
 
     ``mean_{i != i'} k + mean_{j != j'} k - 2 mean_{i, j} k``, the mean over Gaussian kernels whose bandwidths are
@@ -78,10 +72,6 @@ class DiscrepancyObjective:
 
     surrogate: Tensor
     team: Team
-    notes: tuple[str, ...] = ()
-
-    def resume(self, history: Sequence[dict[str, Any]]) -> None:
-        """Nothing is chosen on the way."""
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Discrepancy and gradient of one batch."""
@@ -114,11 +104,6 @@ def _off_diagonal(kernel: Tensor) -> Tensor:
     """Mean of a square matrix without its diagonal."""
     n = len(kernel)
     return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
-
-
-def average_gradients(model: TargetModel, team: Team) -> None:
-    """The mean over processes of all gradients that there are."""
-    team.average([weight.grad for weight in model.parameters() if weight.grad is not None])
 
 
 def all_labels(labels: Tensor, team: Team) -> Tensor:

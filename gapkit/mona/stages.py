@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,21 +18,20 @@ from gapkit.mona.team import Team
 from gapkit.mona.training_options import Rates
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """Leaves gradients in ``.grad`` of what is trained, and tells what it has seen."""
 
     @property
-    def notes(self) -> Iterable[str]:
+    def notes(self) -> tuple[str, ...]:
         """What there is to say about the whole stage, each once."""
-        ...
+        return ()
 
-    def resume(self, history: Sequence[dict[str, Any]]) -> None:
-        """Take up what was chosen before an interruption, from the steps that were done."""
-        ...
+    def resume(self, history: Sequence[dict[str, Any]]) -> None:  # noqa: B027 - most of them choose nothing
+        """Take up what was chosen before an interruption, from the steps that were done; nothing, by default."""
 
+    @abstractmethod
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Numbers for the history; "loss" must be among them, and a loss that is not finite ends the training."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,10 +102,8 @@ def clip(weights: Iterable[nn.Parameter], largest: float) -> float:
     return float(nn.utils.clip_grad_norm_(list(weights), largest))
 
 
-class TargetObjective:
+class TargetObjective(Objective):
     """L_target: the mean loss of a batch, through everything that is trained."""
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, loss: Loss, team: Team, *, bf16: bool = False) -> None:
         """Keep the task's loss.
@@ -117,19 +115,20 @@ class TargetObjective:
         """
         self.loss, self.team, self.bf16 = loss, team, bf16
 
-    def resume(self, history: Sequence[dict[str, Any]]) -> None:
-        """Nothing is chosen on the way."""
-
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Loss and gradient of one batch."""
         with autocast(batch.inputs, enabled=self.bf16):
             loss: Tensor = self.loss(model(batch.inputs), batch.labels)
         loss.backward()
         told = loss.detach().double().reshape(1)
-        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-        self.team.average([*gradients])
+        average_gradients(model, self.team)
         self.team.average([told])
         return {"loss": float(told)}
+
+
+def average_gradients(model: TargetModel, team: Team) -> None:
+    """The mean over processes of all gradients that there are."""
+    team.average([weight.grad for weight in model.parameters() if weight.grad is not None])
 
 
 def autocast(tensor: Tensor, *, enabled: bool) -> torch.autocast:
