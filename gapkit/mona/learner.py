@@ -22,7 +22,7 @@ from gapkit.errors import OptionError
 from gapkit.files import write_atomically
 from gapkit.mona.heads import build_head, task_loss
 from gapkit.mona.looks import outputs_of
-from gapkit.mona.methods import ALIGNMENT, METHODS, WARM_UP, Kit, plan
+from gapkit.mona.methods import ALIGNMENT, WARM_UP, Kit, plan
 from gapkit.mona.model import TargetModel, parameters_of
 from gapkit.mona.problem import SourceEncoder
 from gapkit.mona.samples import TrainingSamples, training_samples
@@ -32,6 +32,7 @@ from gapkit.mona.team import Team
 from gapkit.mona.training import Record, Setting, Training
 from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
 from gapkit.options import check_choice
+from gapkit.results.alignment import METHODS
 from gapkit.reuse.controls import random_copies
 from gapkit.reuse.initialising import copied
 from gapkit.reuse.tuned import Tuned, tuned_source, with_module
@@ -47,7 +48,7 @@ class Lesson:
     """What is learned and how.
 
     Attributes:
-        method: one of ``gapkit.mona.methods.METHODS``.
+        method: one of ``gapkit.results.alignment.METHODS``.
         training: steps, rates, batches, seed.
         alignment: of MoNA's stage 1.
         embedder: sizes and initial values of the learned embedder; its seed is that of the training.

@@ -15,17 +15,6 @@ from gapkit.mona.surrogates import SurrogateTokens
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
 
-METHODS = {
-    "mona": "warm-up, alignment by MoNA, fine-tuning",
-    "orca": "alignment by the optimal transport dataset distance, warm-up, fine-tuning",
-    "mmd": "alignment by the maximum mean discrepancy, warm-up, fine-tuning",
-    "warmup": "warm-up, fine-tuning",
-    "finetune": "fine-tuning alone",
-    "finetune+": "fine-tuning, with more steps worth all passes of MoNA's first two stages",
-    "frozen": "a linear head on frozen embedder and encoder",
-    "scratch": "fine-tuning from random weights",
-}
-"""Name -> what is done."""
 WARM_UP, ALIGNMENT, FINE_TUNING = "warm-up", "alignment", "fine-tuning"
 DRAW_STREAM = 104
 WARM_STREAM, ALIGN_STREAM, TUNE_STREAM = 0, 1, 2
@@ -54,7 +43,7 @@ class Kit:
 
 def plan(method: str, kit: Kit) -> tuple[Stage, ...]:
     """The stages of a method, those without steps left out."""
-    stages = _PLANS[method](kit)
+    stages = PLANS[method](kit)
     return tuple(stage for stage in stages if stage.steps)
 
 
@@ -147,7 +136,7 @@ def _longer(kit: Kit) -> Stage:
     return replace(stage, steps=stage.steps + extra_steps(kit))
 
 
-_PLANS: dict[str, Callable[[Kit], tuple[Stage, ...]]] = {
+PLANS: dict[str, Callable[[Kit], tuple[Stage, ...]]] = {
     "mona": lambda kit: (_warm_up(kit), _knowledge(kit), _fine_tuning(kit)),
     "orca": lambda kit: (_transport(kit), _warm_up(kit), _fine_tuning(kit)),
     "mmd": lambda kit: (_discrepancy(kit), _warm_up(kit), _fine_tuning(kit)),

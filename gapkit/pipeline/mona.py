@@ -28,7 +28,7 @@ class MoNA:
 
     Attributes:
         seed: of initial weights, data order and dropout.
-        method: "mona", or one of ``gapkit.mona.methods.METHODS``.
+        method: "mona", or one of ``gapkit.results.alignment.METHODS``.
         training: steps, rates, batches; its seed is replaced.
         alignment: alpha, lambda, and how the gradient is computed.
         embedder: sizes and initial values of the learned embedder.

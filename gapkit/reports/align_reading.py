@@ -10,17 +10,6 @@ from gapkit.reports.reading import main_rows
 from gapkit.reports.reuse_text import read_reuse
 from gapkit.results import AlignmentResult, GapResult
 
-METHOD_WORDS = {
-    "mona": "warm-up, alignment by MoNA, fine-tuning",
-    "orca": "alignment by the optimal transport dataset distance, warm-up, fine-tuning",
-    "mmd": "alignment by the maximum mean discrepancy, warm-up, fine-tuning",
-    "warmup": "warm-up, fine-tuning",
-    "finetune": "fine-tuning alone",
-    "finetune+": "fine-tuning, with more steps worth all passes of MoNA's first two stages",
-    "frozen": "a linear head on frozen embedder and encoder",
-    "scratch": "fine-tuning from random weights",
-}
-"""Name -> what is done."""
 ALIGNED_FIRST = ("orca", "mmd")
 """Methods whose alignment comes before the warm-up."""
 MOMENT_TITLES = {

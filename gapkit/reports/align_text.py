@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from gapkit.estimates import Estimate
 from gapkit.reports.align_reading import (
-    METHOD_WORDS,
     METRIC_DIGITS,
     ladder_of,
     moment_title,
@@ -29,6 +28,7 @@ from gapkit.reports.text import (
     target_line,
 )
 from gapkit.results import GAPS, AlignmentResult
+from gapkit.results.alignment import METHODS
 
 STAGES = {"warm": "of warm-up", "align": "of alignment", "tune": "of fine-tuning"}
 """Key of the budget's steps -> how they are called."""
@@ -68,7 +68,7 @@ def _lines(content: Table, reasons: Sequence[str], *, most: int) -> list[str]:
 
 def header_of(result: AlignmentResult) -> dict[str, str]:
     """Title -> line, of what was trained, on what and for how long."""
-    words = METHOD_WORDS.get(result.method)
+    words = METHODS.get(result.method)
     told_of = {
         "source": result.source.description,
         "target": f"{target_line(result.target)}; embedder: {result.target.embedder}",
@@ -83,7 +83,7 @@ def budget_line(result: AlignmentResult) -> str:
     """Steps of the stages that the method has, batch size, and the samples; what is not known is left out."""
     budget = result.budget
     steps = budget.get("steps", {})
-    stages = STAGES_OF.get(result.method, ("tune",) if result.method in METHOD_WORDS else tuple(STAGES))
+    stages = STAGES_OF.get(result.method, ("tune",) if result.method in METHODS else tuple(STAGES))
     dealt = ", ".join(f"{steps[name]} {STAGES[name]}" for name in stages if name in steps)
     asked = str(budget.get("asked", ""))
     said = [": ".join(filter(None, (asked, f"steps {dealt}" if dealt else "")))]

@@ -15,6 +15,17 @@ from gapkit.results.reuse import ReuseResult
 HISTORY, EMBEDDER = "history.jsonl", "embedder.safetensors"
 TUNED, TUNED_EMBEDDER = "tuned.safetensors", "tuned-embedder.safetensors"
 """Files in a run folder."""
+METHODS = {
+    "mona": "warm-up, alignment by MoNA, fine-tuning",
+    "orca": "alignment by the optimal transport dataset distance, warm-up, fine-tuning",
+    "mmd": "alignment by the maximum mean discrepancy, warm-up, fine-tuning",
+    "warmup": "warm-up, fine-tuning",
+    "finetune": "fine-tuning alone",
+    "finetune+": "fine-tuning, with more steps worth all passes of MoNA's first two stages",
+    "frozen": "a linear head on frozen embedder and encoder",
+    "scratch": "fine-tuning from random weights",
+}
+"""Method -> what is done."""
 GAPS = {
     "gap_before": "fixed embedder, pretrained source",
     "gap_warm": "embedder after warm-up, pretrained source",

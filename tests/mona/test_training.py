@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from gapkit.errors import DataError, OptionError, StorageError, TrainingError
 from gapkit.mona.checkpoint import CHECKPOINT
 from gapkit.mona.learner import Surrogate, learn
-from gapkit.mona.methods import METHODS, Kit, extra_steps
+from gapkit.mona.methods import PLANS, Kit, extra_steps
 from gapkit.mona.surrogates import SurrogateTokens
 from gapkit.mona.team import Team
 from gapkit.mona.training import Training
 from gapkit.mona.training_options import Rates, Steps
+from gapkit.results.alignment import METHODS
 from gapkit.sources.source import Source
 from gapkit.types import Target
 from tests.mona.small import STEPS, inputs, lesson, small_run, small_source, small_target, weights
@@ -47,6 +48,10 @@ def test_every_method_trains_and_its_history_is_complete(method: str) -> None:
     assert learned.record.passes > 0
     # The source itself is never touched.
     assert all((tensor == before[name]).all() for name, tensor in source.module.state_dict().items())
+
+
+def test_every_method_that_results_name_has_a_plan() -> None:
+    assert list(PLANS) == list(METHODS)
 
 
 def test_only_stage_two_moves_the_encoder() -> None:

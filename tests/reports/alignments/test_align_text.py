@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-import gapkit
 from gapkit.errors import DataError
 from gapkit.estimates import Estimate
-from gapkit.reports.align_reading import METHOD_WORDS, read_alignment, read_change
+from gapkit.reports.align_reading import read_alignment, read_change
 from gapkit.reports.html import page
 from gapkit.results import AlignmentResult, GapResult, Metric
+from gapkit.results.alignment import METHODS
 
 KINDS = ("usual", "one seed", "orca", "bare", "undefined", "negative", "hostile")
 Learn = Callable[..., AlignmentResult]
@@ -49,23 +47,12 @@ def test_the_table_holds_every_number_once_with_its_interval(
 
 
 def test_stages_that_a_method_does_not_have_are_not_in_its_budget(learn: Learn) -> None:
-    told = {name: words(learn(method=name)) for name in METHOD_WORDS}
+    told = {name: words(learn(method=name)) for name in METHODS}
     assert "50steps: steps 5 of warm-up, 10 of alignment, 35 of fine-tuning; batches of 32; trained on" in told["mona"]
     assert "steps 10 of alignment, 5 of warm-up, 35 of fine-tuning;" in told["orca"]
     assert "steps 5 of warm-up, 35 of fine-tuning;" in told["warmup"]
     for name in ("finetune", "finetune+", "frozen", "scratch"):
         assert "50steps: steps 35 of fine-tuning;" in told[name]
-
-
-def test_the_words_for_methods_are_those_of_the_learner() -> None:
-    """Read and not imported: reports go without torch."""
-    tree = ast.parse((Path(gapkit.__file__).parent / "mona" / "methods.py").read_text(encoding="utf-8"))
-    (found,) = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and [ast.unparse(name) for name in node.targets] == ["METHODS"]
-    ]
-    assert ast.literal_eval(found) == METHOD_WORDS
 
 
 def test_gaps_stand_in_the_order_of_the_training(learn: Learn) -> None:
