@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gapkit.arrays import Array, digest
 from gapkit.embedders.base import KEY_DIGITS, parts_of
 from gapkit.embedders.patch_modules import CopiedEmbedding, FeatureTokens, Patches
 from gapkit.embedders.preparation import Preparation
 from gapkit.errors import OptionError
+from gapkit.tensors import evaluating, tensor_bytes
 from gapkit.types import EmbeddingPart, Target
 
 
@@ -84,7 +83,7 @@ class LearnedEmbedder:
     def key(self) -> str:
         """Name and hash of the preparation, the sizes and the weights as they are now."""
         state = self.module.state_dict()
-        weights = [part for name in sorted(state) for part in (name, bytes_of(state[name]))]
+        weights = [part for name in sorted(state) for part in (name, tensor_bytes(state[name]))]
         told = digest(*parts_of(self.preparation), repr(self.module.sizes), self.made_for.layout, *weights)
         return f"{self.name.replace(' ', '-')}-{told[:KEY_DIGITS]}"
 
@@ -100,26 +99,8 @@ class LearnedEmbedder:
         """Prepared samples to float32 tokens, in eval mode and without gradients."""
         device = next(self.module.parameters()).device
         # Also where nothing is cast: the caller may be under an autocast of its own.
-        with _at_rest(self.module), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with evaluating(self.module), torch.no_grad(), torch.autocast(device.type, enabled=False):
             return self.module(prepared.to(device)).to(torch.float32)
-
-
-@contextmanager
-def _at_rest(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every submodule has its own mode back after it."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-
-
-def bytes_of(tensor: Tensor) -> bytes:
-    """A tensor's dtype, shape and values, also for dtypes that numpy lacks."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + flat.view(torch.uint8).numpy().tobytes()
 
 
 def check_fits(embedder: LearnedEmbedder, part: EmbeddingPart, target: Target) -> None:

@@ -178,7 +178,8 @@ def learn(
     embedder = _start(source, target, lesson)
     options = lesson.training
     samples = training_samples(target, embedder.preparation, validation=options.validation, seed=options.seed)
-    model = _model(source, samples, embedder, lesson)
+    tokens = embedder.apply(samples.inputs(samples.fit[:2]))
+    model = _model(source, samples, embedder, tokens, lesson)
     setting = Setting(
         samples=samples,
         options=options,
@@ -188,7 +189,7 @@ def learn(
         team=team,
         progress=progress,
     )
-    training = Training(model, parameters_of(model, _own_tokens(source, embedder, samples)), setting)
+    training = Training(model, parameters_of(model, tokens), setting)
     kit = Kit(
         loss=task_loss(samples.task),
         options=options,
@@ -242,21 +243,17 @@ def _start(source: Source, target: Target, lesson: Lesson) -> LearnedEmbedder:
     return found
 
 
-def _model(source: Source, samples: TrainingSamples, embedder: LearnedEmbedder, lesson: Lesson) -> TargetModel:
-    """Embedder, a copy of the encoder, and a head for the target."""
+def _model(
+    source: Source, samples: TrainingSamples, embedder: LearnedEmbedder, tokens: Tensor, lesson: Lesson
+) -> TargetModel:
+    """Embedder, a copy of the encoder, and a head for the target; tokens of some samples tell the width."""
     seed = lesson.training.seed
     module = next(random_copies(source.module, 1, seed=seed)) if lesson.method == "scratch" else copied(source.module)
     encoder = SourceEncoder(with_module(source.adapter, module, name=source.name))
-    tokens = _own_tokens(source, embedder, samples)
     with torch.no_grad():
         width = encoder(tokens).shape[-1]
     head = build_head(samples.task, width, samples.outputs, seed=seed)
     return TargetModel(embedder.module, encoder, head.to(source.device))
-
-
-def _own_tokens(source: Source, embedder: LearnedEmbedder, samples: TrainingSamples) -> Tensor:
-    """Tokens of two samples."""
-    return embedder.apply(samples.inputs(samples.fit[:2])).to(source.device)
 
 
 def _tokens(source: Source, surrogate: Surrogate) -> Callable[[], SurrogateTokens]:

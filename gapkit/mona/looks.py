@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gapkit.arrays import Array, Floats, PerSample, Rows, log_softmax
 from gapkit.labels import Task
 from gapkit.mona.samples import TrainingSamples
-from gapkit.sources.forward import evaluating
+from gapkit.tensors import evaluating
 
 METRICS: dict[Task, str] = {"classification": "accuracy", "multilabel": "label accuracy", "regression": "R2"}
 EVALUATED_AT_ONCE = 128

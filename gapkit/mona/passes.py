@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gapkit.mona.problem import Problem, pieces
+from gapkit.tensors import flagged_evaluating
 
 Tensors = list[Tensor]
 
@@ -44,17 +45,9 @@ class Exchange:
         return self.reduce is not _average_nothing or self.gather is not _gather_nothing
 
 
-@contextmanager
-def held_still(problem: Problem) -> Generator[None]:
+def held_still(problem: Problem) -> AbstractContextManager[None]:
     """Dropout and drop-path off, BatchNorm by its running statistics and without moving them; modes are restored."""
-    modes = [(module, module.training) for module in problem.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    return flagged_evaluating(problem)
 
 
 def same_draw(problem: Problem) -> AbstractContextManager[None]:

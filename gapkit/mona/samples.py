@@ -12,7 +12,7 @@ from torch import Tensor
 from gapkit.arrays import Array, Floats, Rows
 from gapkit.errors import DataError
 from gapkit.labels import Task
-from gapkit.statistics.binning import quantile_bins
+from gapkit.statistics.binning import quantile_bins, rarest_labels
 from gapkit.statistics.folds import inner_folds
 from gapkit.types import Target
 
@@ -158,6 +158,4 @@ def pseudo_classes(target: Target, *, count: int = 10) -> Rows:
         return target.y
     if target.task == "regression":
         return quantile_bins(target.y, count)[0]
-    counts = target.y.sum(axis=0)
-    rarest = np.where(target.y > 0, counts, len(target) + 1).argmin(axis=1)
-    return np.where(target.y.any(axis=1), rarest, target.y.shape[1]).astype(np.int64)
+    return rarest_labels(target.y)

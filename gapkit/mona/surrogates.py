@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gapkit.arrays import Array, Labels, Rows
 from gapkit.errors import DataError
-from gapkit.sources.forward import evaluating
 from gapkit.sources.source import Source
+from gapkit.tensors import evaluating
 from gapkit.types import Target
 
 KEPT_BYTES = 1 << 29

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gapkit.arrays import Labels, generator
-from gapkit.statistics.binning import quantile_bins
+from gapkit.statistics.binning import quantile_bins, rarest_labels
 from gapkit.types import Target
 
 if TYPE_CHECKING:
@@ -47,11 +47,7 @@ def as_bins(target: Target, n_bins: int) -> tuple[Target, str]:
 
 def strata(target: Target) -> Labels:
     """What a draw keeps in proportion: the class, or of several labels the rarest one that a sample has."""
-    if target.y.ndim == 1:
-        return target.y
-    counts = target.y.sum(axis=0)
-    rarest = np.where(target.y > 0, counts, len(target) + 1).argmin(axis=1)
-    return np.where(target.y.any(axis=1), rarest, target.y.shape[1]).astype(np.int64)
+    return target.y if target.y.ndim == 1 else rarest_labels(target.y)
 
 
 def stratified_draw(labels: Labels, size: int, *, seed: int) -> npt.NDArray[np.int64]:

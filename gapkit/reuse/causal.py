@@ -25,8 +25,8 @@ from gapkit.reuse.swap import (
 )
 from gapkit.sources.capture import CaptureOptions, extract
 from gapkit.sources.early_exit import ending_early
-from gapkit.sources.forward import evaluating
 from gapkit.sources.source import PRECISIONS, Source
+from gapkit.tensors import evaluating
 from gapkit.types import Embedder, Progress, Target, no_progress
 
 TASK = "rewinds and resets"

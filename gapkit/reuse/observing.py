@@ -17,6 +17,7 @@ from gapkit.sources.batching import batches
 from gapkit.sources.early_exit import ending_early
 from gapkit.sources.forward import PROBE
 from gapkit.sources.hooks import Pooling, capturing
+from gapkit.tensors import flagged_evaluating
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 COMPILED = "_orig_mod"
@@ -134,7 +135,7 @@ def untouched(model: nn.Module, seed: int) -> Generator[None]:
         seed: so that a model which draws numbers in eval mode draws the same every time.
     """
     with ExitStack() as stack:
-        stack.enter_context(_evaluating(model))
+        stack.enter_context(flagged_evaluating(model))
         stack.enter_context(_host_generators(seed))
         stack.enter_context(seeded_torch(seed))
         # Not inference mode: a model may keep tensors that it makes on the way, and train with them later.
@@ -143,19 +144,6 @@ def untouched(model: nn.Module, seed: int) -> Generator[None]:
             # What an autocast of the model's own casts here has no gradient; not every torch keeps it from training.
             stack.enter_context(torch.autocast(kind, enabled=False, cache_enabled=False))
         yield
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
-    """Eval mode by its flag alone: ``eval()`` itself may do work, such as merging adapters into weights."""
-    modes = [(part, part.training) for part in model.modules()]
-    try:
-        for part, _ in modes:
-            part.training = False
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from torch.nn.utils import skip_init
 from gapkit.reuse.initialising import copied
 from gapkit.sources.checkpoint import check_file, other_architecture, read_checkpoint
 from gapkit.sources.cut import Cut, generic_names
-from gapkit.sources.forward import evaluating
 from gapkit.sources.load import load_source
 from gapkit.sources.source import Source
+from gapkit.tensors import evaluating
 from gapkit.types import Adapter
 
 PREFIXES = ("timm", "hf", "vit")

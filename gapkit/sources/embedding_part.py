@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from gapkit.sources.bundled import BundledAdapter
-from gapkit.sources.forward import evaluating
 from gapkit.sources.from_module import probe_batch
 from gapkit.sources.from_timm import TimmSwin, TimmTransformer
 from gapkit.sources.source import Source
 from gapkit.sources.transformer_cuts import ImageCut
+from gapkit.tensors import evaluating
 from gapkit.types import Adapter, EmbeddingPart, InputSpec
 
 

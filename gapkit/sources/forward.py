@@ -17,6 +17,7 @@ from gapkit.sources.early_exit import ending_early
 from gapkit.sources.hooks import FEATURES, LOGITS, Pooling, capturing, first_tensor, hooked
 from gapkit.sources.rows import Layout
 from gapkit.sources.source import PRECISIONS, Source
+from gapkit.tensors import evaluating
 from gapkit.types import Embedder, Target
 
 PROBE = 2
@@ -61,18 +62,6 @@ def running(what: Pass) -> Iterator[Forward]:
             return {name: _rows(rows, name, what, (start, stop)) for name, rows in found.items()}
 
         yield forward
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; every submodule has its own mode back after it."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 @contextmanager

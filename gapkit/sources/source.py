@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gapkit.arrays import digest
 from gapkit.errors import OptionError
+from gapkit.tensors import tensor_bytes
 from gapkit.types import Adapter, InputSpec, Target, TokenSpec
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -129,14 +130,8 @@ class Source:
         Computed anew every time, since a module from outside may be trained between two captures.
         """
         state = self.module.state_dict()
-        parts = [part for key in sorted(state) for part in (key, _bytes_of(state[key]))]
+        parts = [part for key in sorted(state) for part in (key, tensor_bytes(state[key]))]
         return digest(type(self.module).__qualname__, *parts)
-
-
-def _bytes_of(tensor: Tensor) -> bytes:
-    """The tensor's dtype, shape and values, also for dtypes that numpy lacks."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return f"{tensor.dtype}{tuple(tensor.shape)}".encode() + flat.view(torch.uint8).numpy().tobytes()
 
 
 def choose_device(name: str) -> torch.device:

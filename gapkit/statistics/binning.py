@@ -1,4 +1,4 @@
-"""Regression targets as classes: bins bounded by quantiles."""
+"""Targets that are no single classes as classes: quantile bins of a value, the rarest of several labels."""
 
 from __future__ import annotations
 
@@ -50,3 +50,16 @@ def quantile_bins(y: Array, n_bins: int = 10) -> tuple[Labels, Floats]:
     kept, codes = np.unique(codes, return_inverse=True)
     # A bin that is dropped leaves its range to the one below it.
     return codes.astype(np.int64).reshape(-1), np.append(edges[np.append(0, kept[1:])], edges[-1])
+
+
+def rarest_labels(several: Array) -> Labels:
+    """One code for each sample of zeros and ones (n, K): the rarest label that it has, K where it has none.
+
+    Example:
+        >>> rarest_labels(np.array([[1, 1], [1, 0], [0, 0]])).tolist()
+        [1, 0, 2]
+    """
+    counts: Array = several.sum(axis=0)
+    rarest: Array = np.where(several > 0, counts, len(several) + 1).argmin(axis=1)
+    codes: Array = np.where(several.any(axis=1), rarest, several.shape[1])
+    return codes.astype(np.int64)
