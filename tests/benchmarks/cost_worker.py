@@ -20,7 +20,8 @@ from gapkit.sources.capture import CaptureOptions, extract
 from gapkit.sources.source import Source
 from gapkit.types import InputSpec, Target
 
-BATCH, N, SIDE = 64, 640, 64
+BATCH, N, SIDE = 64, 1920, 64
+"""Samples for some seconds: what a capture does once, such as a pass over two samples, is 1 % of 640."""
 
 
 class AsTensor:

@@ -176,11 +176,14 @@ def _settle(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
     sigma = _permute(problem, sigma)
     loss = problem.loss(sigma)
     while True:
-        moved = _permute(problem, _sweep(problem, sigma))
+        swept = _sweep(problem, sigma)
+        moved = _permute(problem, swept)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:
             return loss, sigma
         loss, sigma = moved_loss, moved
+        if np.array_equal(moved, swept):  # another sweep would move nothing
+            return loss, sigma
 
 
 def _sweep(problem: InjectionProblem, sigma: Indices) -> Indices:
