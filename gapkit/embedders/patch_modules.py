@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 Grid = tuple[int, int]
 Option = int | bool | float | str | tuple[int, ...]
+GAIN = "gain"
+"""A buffer that scales what is learned of a sample to the tokens of the source. Adam moves every weight by about its
+rate: weights that were scaled themselves would hardly move in proportion."""
 LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Conv2d": (
         nn.Conv2d,
@@ -89,7 +92,7 @@ class PatchSizes:
 class Patches(nn.Module):
     """Convolution over patches, layer norm, positions: (B, C, L) or (B, C, H, W) to tokens.
 
-    token_n = LayerNorm(W patch_n + b) + position_n.
+    token_n = g LayerNorm(W patch_n + b) + position_n, with a fixed gain g, see ``GAIN``.
     """
 
     def __init__(self, sizes: PatchSizes) -> None:
@@ -101,12 +104,13 @@ class Patches(nn.Module):
         self.convolution = convolution(sizes.channels, sizes.dim, kernel, stride=kernel)
         self.norm = nn.LayerNorm(sizes.dim)
         self.position = nn.Parameter(torch.zeros(1, sizes.count, sizes.dim)) if sizes.positions else None
+        self.register_buffer(GAIN, torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (B, C, L) or (B, C, H, W) to tokens (B, N, dim) or (B, rows, columns, dim)."""
         for axis, cuts in enumerate(self.sizes.axes):
             x = cuts.apply(x, 2 + axis)
-        tokens = self.norm(self.convolution(x).flatten(2).transpose(1, 2).contiguous())
+        tokens = self.get_buffer(GAIN) * self.norm(self.convolution(x).flatten(2).transpose(1, 2).contiguous())
         tokens = tokens if self.position is None else tokens + self.position
         return tokens if self.sizes.grid is None else tokens.unflatten(1, self.sizes.grid)
 
@@ -138,10 +142,10 @@ class TableSizes:
 
 
 class FeatureTokens(nn.Module):
-    """Features (B, 1, d) to tokens: token_n = sum over the features k of group n of x_k w_nk, plus b_n.
+    """Features (B, 1, d) to tokens: token_n = g (sum over the features k of group n of x_k w_nk, plus b_n).
 
     The tokenizer of FT-Transformer (Gorishniy et al., NeurIPS 2021), for groups too. The bias tells a feature from the
-    others, so that no positions are needed.
+    others, so that no positions are needed. The gain g is fixed, see ``GAIN``.
     """
 
     def __init__(self, sizes: TableSizes) -> None:
@@ -151,11 +155,12 @@ class FeatureTokens(nn.Module):
         scale = sizes.dim**-0.5
         self.weight = nn.Parameter(torch.randn(sizes.count, sizes.cuts.size, sizes.dim) * scale)
         self.bias = nn.Parameter(torch.randn(sizes.count, sizes.dim) * scale)
+        self.register_buffer(GAIN, torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, 1, d) to tokens (B, N, dim) or (B, rows, columns, dim)."""
         groups = self.sizes.cuts.apply(x, 2).unflatten(2, (self.sizes.count, self.sizes.cuts.size))[:, 0]
-        tokens = torch.einsum("bng,ngd->bnd", groups, self.weight) + self.bias
+        tokens = self.get_buffer(GAIN) * (torch.einsum("bng,ngd->bnd", groups, self.weight) + self.bias)
         return tokens if self.sizes.grid is None else tokens.unflatten(1, self.sizes.grid)
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 import gapkit as gk
-from gapkit.embedders import PatchOptions, learned_embedder
+from gapkit.embedders import PatchOptions, choose, fit, learned_embedder
 from gapkit.embedders.patch_modules import Cuts
-from gapkit.embedders.patch_start import fitted_kernel
+from gapkit.embedders.patch_start import LOOKED_AT, PLACE_SHARE, fitted_kernel
+from gapkit.embedders.training import train_sample
 from gapkit.sources.embedding_part import embedding_part
 
 
@@ -45,13 +46,52 @@ def test_a_series_gets_the_horizontal_profile_of_separable_filters() -> None:
     torch.testing.assert_close(fitted[:, 0], vertical.norm(dim=1, keepdim=True) * horizontal)
 
 
-def test_positions_of_as_many_tokens_are_the_sources_own() -> None:
+def learned(source: gk.Source, x: np.ndarray, **options: str) -> torch.nn.Module:
+    """A learned embedder's module for made samples."""
+    rate = 10.0 if x.ndim > 2 or x.shape[1] > 60 else None  # short rows are tables
+    samples = gk.Target(x, np.arange(len(x)) % 2, sample_rate=rate)
+    return learned_embedder(samples, embedding_part(source), PatchOptions(**options)).module
+
+
+def test_positions_from_a_source_that_tells_places_by_padding_get_half_of_the_variance() -> None:
+    """They are the source's own, whose variance is 0.1 % of its tokens', times one number."""
     source = gk.load_source("vit", device="cpu")
+    own = source.module.stem.position
     rng = np.random.default_rng(0)
     for x in (rng.normal(size=(8, 64)), rng.normal(size=(8, 5, 16, 16))):
-        samples = gk.Target(x, np.arange(8) % 2, sample_rate=10.0)
-        embedder = learned_embedder(samples, embedding_part(source), PatchOptions(kind="patch"))
-        assert torch.equal(dict(embedder.module.named_parameters())["position"], source.module.stem.position)
+        module = learned(source, x, kind="patch")
+        ratio = module.position / own
+        torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-4, atol=0)
+        with torch.no_grad():
+            tokens = source.adapter.embed(torch.from_numpy(surrogate_inputs(source)))
+        assert float(module.position.detach().var() / tokens.var()) == pytest.approx(PLACE_SHARE, rel=0.02)
+
+
+def surrogate_inputs(source: gk.Source) -> np.ndarray:
+    """Surrogate samples as the source takes them."""
+    embedder = fit(choose(source.surrogate, source.input, source.token), source.surrogate, source.input, source.token)
+    return embedder(train_sample(source.surrogate, limit=LOOKED_AT)).numpy()
+
+
+def test_random_positions_of_patches_have_half_of_the_variance() -> None:
+    source = gk.load_source("vit", device="cpu")
+    module = learned(source, np.random.default_rng(0).normal(size=(8, 64)), kind="patch", init="random")
+    assert float(module.position.detach().std()) == pytest.approx(1.0, rel=0.02)
+    assert float(module.gain) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(12,), (3, 40)])
+def test_weights_that_are_drawn_keep_their_size_and_a_fixed_gain_makes_the_tokens_as_large(
+    shape: tuple[int, ...],
+) -> None:
+    source = gk.load_source("vit", device="cpu")
+    x = np.random.default_rng(0).normal(size=(8, *shape))
+    own, random = (learned(source, x, kind="patch", init=init) for init in ("source", "random"))
+    drawn = "weight" if len(shape) == 1 else "convolution.weight"
+    assert torch.equal(own.get_parameter(drawn), random.get_parameter(drawn))
+    assert float(own.gain) > 2.0
+    assert "gain" not in dict(own.named_parameters())
+    assert "gain" in own.state_dict()
 
 
 @pytest.mark.parametrize("spread", [False, True])
