@@ -47,11 +47,16 @@ def plan(method: str, kit: Kit) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages if stage.steps)
 
 
+def tune_passes(options: TrainingOptions) -> float:
+    """Of a step of fine-tuning; with adapters the encoder's weights get no gradient, and the adapters' is little."""
+    return TUNE_PASSES if options.lora is None else WARM_PASSES
+
+
 def extra_steps(kit: Kit) -> int:
     """Steps of fine-tuning that cost as many passes as MoNA's warm-up and alignment, rounded up."""
     steps, target = kit.options.steps, kit.options.batch_size
     passes = steps.warm * WARM_PASSES + steps.align * KnowledgeObjective.passes_of(kit.alignment, target)
-    return math.ceil(passes / TUNE_PASSES)
+    return math.ceil(passes / tune_passes(kit.options))
 
 
 def _target(kit: Kit) -> TargetObjective:
@@ -79,7 +84,7 @@ def _fine_tuning(kit: Kit) -> Stage:
         steps=kit.options.steps.tune,
         objective=_target(kit),
         stream=TUNE_STREAM,
-        passes=TUNE_PASSES,
+        passes=tune_passes(kit.options),
         dropout=True,
         chooses=True,
     )

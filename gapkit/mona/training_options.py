@@ -102,6 +102,12 @@ class TrainingOptions:
         evaluate_every: steps of the last stage between two looks at the validation samples.
         patience: looks without a gain before a stage is stopped early; None goes to the end.
         freeze: names and globs of encoder weights that stay as they are in stage 2.
+        lora: rank of low-rank adapters that stage 2 trains, at the encoder's rate, in place of the encoder's weights;
+            they are merged into these at the end. Stages 0 and 1 know nothing of them. None trains the weights. With
+            the method "scratch" the adapters stand on random weights, which stay as they are; "frozen" refuses them.
+            They take about ten times the rate of the weights.
+        lora_layers: names and globs of the linear layers that get adapters, or of modules that they are in; by default
+            all in the encoder's blocks. None of them is in what ``freeze`` means.
         precision: "fp32"; "bf16" for autocast in the forward pass; "fp64" to train in float64, for checks.
         save_every: seconds between two checkpoints.
         seed: of initial weights, data order, dropout.
@@ -114,6 +120,8 @@ class TrainingOptions:
     evaluate_every: int = 50
     patience: int | None = 5
     freeze: tuple[str, ...] = ()
+    lora: int | None = None
+    lora_layers: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     save_every: float = 60.0
     seed: int = 0
@@ -124,12 +132,20 @@ class TrainingOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        object.__setattr__(self, "freeze", as_names(self.freeze, option="freeze"))
+        for name in ("freeze", "lora_layers"):
+            object.__setattr__(self, name, as_names(getattr(self, name), option=name))
         check_choice("precision", self.precision, PRECISIONS)
         for name, least in (("batch_size", 2), ("evaluate_every", 1), ("seed", 0)):
             check_least(name, getattr(self, name), least)
-        if self.patience is not None:
-            check_least("patience", self.patience, 1)
+        for name in ("patience", "lora"):
+            if getattr(self, name) is not None:
+                check_least(name, getattr(self, name), 1)
+        if self.lora_layers and self.lora is None:
+            raise OptionError(
+                f"lora_layers {', '.join(self.lora_layers)} without lora",
+                expected="the rank of the adapters too",
+                remedy="give lora=8, or leave lora_layers out",
+            )
         if not 0 < self.validation < 1:
             raise OptionError(
                 f"validation {self.validation:g}",
@@ -140,7 +156,7 @@ class TrainingOptions:
     def numbers(self) -> dict[str, Any]:
         """The options that change a number, as JSON gives them back."""
         told = {key: value for key, value in asdict(self).items() if key != "save_every"}
-        return {**told, "freeze": list(self.freeze)}
+        return {**told, "freeze": list(self.freeze), "lora_layers": list(self.lora_layers)}
 
 
 @dataclass(frozen=True, kw_only=True)
