@@ -23,6 +23,7 @@ FREEZE_HELP = "Encoder weights that stay as they are: names and globs with comma
 LORA_HELP = "Rank of adapters that fine-tuning trains in place of the encoder's weights (needs the extra peft)."
 LORA_LAYERS_HELP = "Linear layers that get adapters: names and globs with commas between; all in the blocks by default."
 KIND_HELP = "patch: learned patches; copy: a copy of the source's own embedding on a fixed embedder's picture."
+MICROBATCHES_HELP = "Pieces in which each batch goes through, one after the other, for the sake of memory."
 BATCH_HELP = "Target samples of a step, of all processes together."
 RESUME_HELP = "A run in --out goes on where it was; this is so with or without the option."
 
@@ -62,6 +63,7 @@ def align(
     device: common.Device = "auto",
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Of the training.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help=BATCH_HELP)] = 32,
+    microbatches: Annotated[int, typer.Option(help=MICROBATCHES_HELP)] = 1,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -116,6 +118,7 @@ def _training(given: dict[str, Any]) -> Any:
     return TrainingOptions(
         rates=Rates(**rates),
         batch_size=given["batch_size"],
+        microbatches=given["microbatches"],
         precision=given["precision"],
         freeze=common.names(given["freeze"]),
         lora=given["lora"],

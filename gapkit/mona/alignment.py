@@ -28,7 +28,8 @@ PASSES = {"central": (6.5, 4.0), "one_sided": (4.5, 4.0), "exact": (8.5, 4.0), "
 """Of the target batch and of the surrogate batch, by method, in forward passes.
 
 Of the target: 3 for ``L_target`` with all its gradients, 2 for each further gradient by the embedder alone (forward 1,
-backward through activations 1; exact and naive 1.3 to 2.8 times as much). Of the surrogate: 3, and the tokens.
+backward through activations 1; exact and naive 1.3 to 2.8 times as much). Of the surrogate: 3, and the tokens; in
+pieces its features are computed once more.
 """
 READOUT_PENALTY = 1.0
 NEVER = -1e4
@@ -84,6 +85,7 @@ class KnowledgeObjective(Objective):
     def passes_of(alignment: AlignmentOptions, target_batch: int) -> float:
         """Forward passes of a step, in units of one over the target batch."""
         of_target, of_surrogate = PASSES[alignment.hypergradient.method]
+        of_surrogate += alignment.hypergradient.microbatches > 1
         share = (alignment.surrogate_batch or target_batch) / target_batch
         return of_target + of_surrogate * share
 

@@ -159,7 +159,7 @@ def learn(
     kit = Kit(
         loss=task_loss(samples.task),
         options=options,
-        alignment=lesson.alignment,
+        alignment=lesson.aligned,
         surrogate=_tokens(source, surrogate),
         team=team,
     )

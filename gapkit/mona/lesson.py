@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gapkit.embedders.patch import PatchOptions
@@ -19,7 +19,7 @@ class Lesson:
     Attributes:
         method: one of ``gapkit.results.alignment.METHODS``.
         training: steps, rates, batches, seed.
-        alignment: of MoNA's stage 1.
+        alignment: of MoNA's stage 1; its hypergradient gets the training's microbatches.
         embedder: sizes and initial values of the learned embedder; its seed is that of the training.
     """
 
@@ -42,9 +42,29 @@ class Lesson:
                 remedy="leave lora out, or use --method finetune",
             )
 
+        given, wanted = self.alignment.hypergradient, self.training.microbatches
+        if given.microbatches not in (1, wanted):
+            raise OptionError(
+                f"microbatches {given.microbatches} of the hypergradient and {wanted} of the training",
+                expected="one number for all stages",
+                remedy=f"give TrainingOptions microbatches={given.microbatches}, and leave the other one out",
+            )
+        if self.method == "mona" and given.method == "naive" and wanted > 1:
+            raise OptionError(
+                f"gradient 'naive' with microbatches {wanted}",
+                expected="one graph over the whole step",
+                remedy="use --gradient exact, which gives the same numbers",
+            )
+
+    @property
+    def aligned(self) -> AlignmentOptions:
+        """The alignment with the training's microbatches."""
+        given = self.alignment.hypergradient
+        return replace(self.alignment, hypergradient=replace(given, microbatches=self.training.microbatches))
+
     def numbers(self) -> dict[str, Any]:
         """Everything that changes a number, as plain values."""
-        aligned = asdict(self.alignment) if self.method == "mona" else {}
+        aligned = asdict(self.aligned) if self.method == "mona" else {}
         return {
             "method": self.method,
             "training": self.training.numbers(),

@@ -61,7 +61,8 @@ def extra_steps(kit: Kit) -> int:
 
 def _target(kit: Kit) -> TargetObjective:
     """The mean loss on the target."""
-    return TargetObjective(kit.loss, kit.team, bf16=kit.options.precision == "bf16")
+    options = kit.options
+    return TargetObjective(kit.loss, kit.team, bf16=options.precision == "bf16", microbatches=options.microbatches)
 
 
 def _warm_up(kit: Kit) -> Stage:
@@ -119,15 +120,25 @@ def _distance(kit: Kit, objective: Objective) -> Stage:
 
 def _transport(kit: Kit) -> Stage:
     """Stage 1 of ORCA."""
-    double = kit.options.precision == "fp64"
-    return _distance(kit, TransportObjective(kit.surrogate(), kit.team, seed=kit.options.seed, double=double))
+    options = kit.options
+    objective = TransportObjective(
+        kit.surrogate(),
+        kit.team,
+        seed=options.seed,
+        double=options.precision == "fp64",
+        microbatches=options.microbatches,
+    )
+    return _distance(kit, objective)
 
 
 def _discrepancy(kit: Kit) -> Stage:
     """Stage 1 by the maximum mean discrepancy."""
     surrogate = kit.surrogate()
     rows = generator(kit.options.seed, DRAW_STREAM).permutation(len(surrogate.labels))[:ALIGNED_AT_ONCE]
-    return _distance(kit, DiscrepancyObjective(surrogate=surrogate.means(rows), team=kit.team))
+    objective = DiscrepancyObjective(
+        surrogate=surrogate.means(rows), team=kit.team, microbatches=kit.options.microbatches
+    )
+    return _distance(kit, objective)
 
 
 def _frozen(kit: Kit) -> Stage:

@@ -98,6 +98,10 @@ class TrainingOptions:
         steps: of the three stages.
         rates: learning rates, weight decay, clipping.
         batch_size: target samples of a step, of all processes together.
+        microbatches: pieces in which each batch of every stage goes through, one after the other, for the sake of
+            memory; each process cuts its own share. Weights are the same to rounding, unless the encoder has dropout,
+            which every piece draws anew in stage 2. Losses that are no means over samples (on the surrogate, orca's,
+            mmd's) are of the whole batch all the same: their features go through once more.
         validation: share of the training samples that is cut off to choose models by; groups stay together.
         evaluate_every: steps of the last stage between two looks at the validation samples.
         patience: looks without a gain before a stage is stopped early; None goes to the end.
@@ -116,6 +120,7 @@ class TrainingOptions:
     steps: Steps = field(default_factory=Steps)
     rates: Rates = field(default_factory=Rates)
     batch_size: int = 32
+    microbatches: int = 1
     validation: float = 0.2
     evaluate_every: int = 50
     patience: int | None = 5
@@ -135,7 +140,7 @@ class TrainingOptions:
         for name in ("freeze", "lora_layers"):
             object.__setattr__(self, name, as_names(getattr(self, name), option=name))
         check_choice("precision", self.precision, PRECISIONS)
-        for name, least in (("batch_size", 2), ("evaluate_every", 1), ("seed", 0)):
+        for name, least in (("batch_size", 2), ("microbatches", 1), ("evaluate_every", 1), ("seed", 0)):
             check_least(name, getattr(self, name), least)
         for name in ("patience", "lora"):
             if getattr(self, name) is not None:
@@ -164,7 +169,8 @@ class AlignmentOptions:
     """How MoNA's stage 1 aligns.
 
     Attributes:
-        hypergradient: alpha, lambda, and how the second-order term is computed.
+        hypergradient: alpha, lambda, and how the second-order term is computed; in a ``Lesson`` its microbatches are
+            those of the training.
         loss: L_src: "contrastive" (alignment and uniformity of same-class pairs) or "cross_entropy" (of a linear head
             that is fitted to the pretrained encoder's features of the surrogate and then held constant).
         surrogate_batch: surrogate samples of a step; None takes as many as target samples.

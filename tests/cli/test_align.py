@@ -118,6 +118,8 @@ def test_an_alignment_can_be_probed_and_its_embedder_measured(
         (["--budget", "5steps"], "budget in steps 5; expected at least 10"),
         (["--seeds", "1,1"], "seeds 1,1; expected different ones"),
         (["--max-samples", "0"], "--max-samples 0"),
+        (["--microbatches", "0"], "microbatches 0; expected at least 1"),
+        (["--microbatches", "2", "--gradient", "naive"], "gradient 'naive' with microbatches 2"),
         (["--lora", "0"], "lora 0; expected at least 1"),
         (["--lora", "2", "--lora-layers", "block.9"], "lora_layers 'block.9' fits no linear layer"),
         (["--lora", "2", "--method", "frozen"], "method 'frozen' with lora 2"),
