@@ -24,6 +24,7 @@ LORA_HELP = "Rank of adapters that fine-tuning trains in place of the encoder's 
 LORA_LAYERS_HELP = "Linear layers that get adapters: names and globs with commas between; all in the blocks by default."
 KIND_HELP = "patch: learned patches; copy: a copy of the source's own embedding on a fixed embedder's picture."
 MICROBATCHES_HELP = "Pieces in which each batch goes through, one after the other, for the sake of memory."
+RECOMPUTE_HELP = "Compute activations of the encoder again in place of keeping them: less memory, one more pass."
 BATCH_HELP = "Target samples of a step, of all processes together."
 RESUME_HELP = "A run in --out goes on where it was; this is so with or without the option."
 
@@ -64,6 +65,7 @@ def align(
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Of the training.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help=BATCH_HELP)] = 32,
     microbatches: Annotated[int, typer.Option(help=MICROBATCHES_HELP)] = 1,
+    recompute: Annotated[bool, typer.Option("--recompute", help=RECOMPUTE_HELP)] = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -119,6 +121,7 @@ def _training(given: dict[str, Any]) -> Any:
         rates=Rates(**rates),
         batch_size=given["batch_size"],
         microbatches=given["microbatches"],
+        recompute=given["recompute"],
         precision=given["precision"],
         freeze=common.names(given["freeze"]),
         lora=given["lora"],

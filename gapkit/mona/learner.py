@@ -27,6 +27,7 @@ from gapkit.mona.low_rank import low_rank_adapters
 from gapkit.mona.methods import ALIGNMENT, WARM_UP, Kit, plan
 from gapkit.mona.model import TargetModel, parameters_of
 from gapkit.mona.problem import SourceEncoder
+from gapkit.mona.recompute import recomputing
 from gapkit.mona.record import Record
 from gapkit.mona.samples import TrainingSamples, training_samples
 from gapkit.mona.stages import Stage
@@ -196,7 +197,8 @@ def _run(training: Training, stages: tuple[Stage, ...], *, double: bool) -> Reco
     """All stages, in float64 where it is asked for; the weights are float32 afterwards."""
     if double:
         training.model.double()
-    record = training.run(stages)
+    with recomputing(training.model.encoder.module, enabled=training.setting.options.recompute):
+        record = training.run(stages)
     training.model.float()
     return record
 

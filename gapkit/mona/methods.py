@@ -49,13 +49,18 @@ def plan(method: str, kit: Kit) -> tuple[Stage, ...]:
 
 def tune_passes(options: TrainingOptions) -> float:
     """Of a step of fine-tuning; with adapters the encoder's weights get no gradient, and the adapters' is little."""
-    return TUNE_PASSES if options.lora is None else WARM_PASSES
+    return (TUNE_PASSES if options.lora is None else WARM_PASSES) + options.recompute
+
+
+def warm_passes(options: TrainingOptions) -> float:
+    """Of a step of stage 0."""
+    return WARM_PASSES + options.recompute
 
 
 def extra_steps(kit: Kit) -> int:
     """Steps of fine-tuning that cost as many passes as MoNA's warm-up and alignment, rounded up."""
-    steps, target = kit.options.steps, kit.options.batch_size
-    passes = steps.warm * WARM_PASSES + steps.align * KnowledgeObjective.passes_of(kit.alignment, target)
+    options, steps = kit.options, kit.options.steps
+    passes = steps.warm * warm_passes(options) + steps.align * KnowledgeObjective.passes_of(kit.alignment, options)
     return math.ceil(passes / tune_passes(kit.options))
 
 
@@ -73,7 +78,7 @@ def _warm_up(kit: Kit) -> Stage:
         steps=kit.options.steps.warm,
         objective=_target(kit),
         stream=WARM_STREAM,
-        passes=WARM_PASSES,
+        passes=warm_passes(kit.options),
     )
 
 
@@ -100,7 +105,7 @@ def _knowledge(kit: Kit) -> Stage:
         steps=kit.options.steps.align,
         objective=objective,
         stream=ALIGN_STREAM,
-        passes=objective.passes_of(kit.alignment, kit.options.batch_size),
+        passes=objective.passes_of(kit.alignment, kit.options),
         differentiates=("encoder",),
     )
 

@@ -102,6 +102,9 @@ class TrainingOptions:
             memory; each process cuts its own share. Weights are the same to rounding, unless the encoder has dropout,
             which every piece draws anew in stage 2. Losses that are no means over samples (on the surrogate, orca's,
             mmd's) are of the whole batch all the same: their features go through once more.
+        recompute: activations inside of the encoder's blocks are computed again in the backward pass in place of being
+            kept: the same weights, with less memory and one more forward pass. The hypergradient's methods "exact" and
+            "naive" keep them where they differentiate twice.
         validation: share of the training samples that is cut off to choose models by; groups stay together.
         evaluate_every: steps of the last stage between two looks at the validation samples.
         patience: looks without a gain before a stage is stopped early; None goes to the end.
@@ -121,6 +124,7 @@ class TrainingOptions:
     rates: Rates = field(default_factory=Rates)
     batch_size: int = 32
     microbatches: int = 1
+    recompute: bool = False
     validation: float = 0.2
     evaluate_every: int = 50
     patience: int | None = 5

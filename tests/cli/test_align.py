@@ -59,13 +59,17 @@ def test_other_options_are_refused_and_lose_nothing(runs: Path, capsys: pytest.C
     assert (out / "result.json").read_bytes() == before
 
 
-def test_adapters_are_part_of_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapters_and_what_saves_memory_are_part_of_what_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = [*ALIGN, *QUICK, "--method", "finetune", "--lora", "2", "--lora-layers", "*.qkv", "--out", str(tmp_path)]
+    given += ["--microbatches", "3", "--recompute"]
     code, text, said = outcome([*given, "--json"], capsys)
     assert code == 0, said
     result = gk.AlignmentResult.from_json(text)
     training = result.provenance.options["training"]
-    assert (training["lora"], training["lora_layers"]) == (2, ["*.qkv"])
+    asked = [training[name] for name in ("lora", "lora_layers", "microbatches", "recompute")]
+    assert asked == [2, ["*.qkv"], 3, True]
     assert any("adapters of rank 2 in 7 linear layers" in note for note in result.notes)
     tuned, source = load_file(tmp_path / "tuned.safetensors"), gk.load_source("vit").module.state_dict()
     assert tuned.keys() == source.keys()
