@@ -22,7 +22,7 @@ from gapkit.sources.blocks import block_names
 ADAPTER_STREAM = 105
 LARGEST_SEED = 2**31
 SCALE = 2
-"""Of ``B A``, whatever the rank, so that other ranks need no other learning rate."""
+"""Of ``B A``, whatever the rank: ``lora_alpha`` is twice the rank, as is usual."""
 NAME = "target"
 
 
