@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gapkit.embedders.patch import PatchOptions
     from gapkit.errors import DataError, GapkitError, OptionError, SourceError, StorageError
     from gapkit.estimates import Misalignment
-    from gapkit.mona.learner import Lesson
+    from gapkit.mona.lesson import Lesson
     from gapkit.mona.options import HypergradientOptions
     from gapkit.mona.training_options import AlignmentOptions, Rates, Steps, TrainingOptions
     from gapkit.pipeline.align import align
@@ -54,7 +54,7 @@ _HOME = {
     "GapkitError": "errors",
     "HypergradientOptions": "mona.options",
     "InputSpec": "types",
-    "Lesson": "mona.learner",
+    "Lesson": "mona.lesson",
     "MeasureOptions": "pipeline.options",
     "Misalignment": "estimates",
     "MoNA": "pipeline.mona",

@@ -20,7 +20,11 @@ BUDGET_HELP = "Steps of all stages, or a time: 500steps, 90s, 10min, 1h. A time 
 SURROGATE_HELP = "Labelled set of the source's modality; by default the one that the source comes with."
 TRIALS_HELP = "Validation trials that these options were chosen by, for the record."
 FREEZE_HELP = "Encoder weights that stay as they are: names and globs with commas between (blocks.0.*)."
+LORA_HELP = "Rank of adapters that fine-tuning trains in place of the encoder's weights (needs the extra peft)."
+LORA_LAYERS_HELP = "Linear layers that get adapters: names and globs with commas between; all in the blocks by default."
 KIND_HELP = "patch: learned patches; copy: a copy of the source's own embedding on a fixed embedder's picture."
+MICROBATCHES_HELP = "Pieces in which each batch goes through, one after the other, for the sake of memory."
+RECOMPUTE_HELP = "Compute activations of the encoder again in place of keeping them: less memory, one more pass."
 BATCH_HELP = "Target samples of a step, of all processes together."
 RESUME_HELP = "A run in --out goes on where it was; this is so with or without the option."
 
@@ -45,6 +49,8 @@ def align(
     encoder_rate: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
     head_rate: Annotated[float | None, typer.Option(help="Learning rate of the head.")] = None,
     freeze: Annotated[str | None, typer.Option(help=FREEZE_HELP)] = None,
+    lora: Annotated[int | None, typer.Option(help=LORA_HELP)] = None,
+    lora_layers: Annotated[str | None, typer.Option(help=LORA_LAYERS_HELP)] = None,
     max_samples: common.MaxSamples = "2000",
     measure: Annotated[bool, typer.Option(help="Measure the misalignment before and after.")] = True,
     probe: Annotated[bool, typer.Option(help="Probe what is left of the source, layer by layer.")] = True,
@@ -58,6 +64,8 @@ def align(
     device: common.Device = "auto",
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Of the training.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help=BATCH_HELP)] = 32,
+    microbatches: Annotated[int, typer.Option(help=MICROBATCHES_HELP)] = 1,
+    recompute: Annotated[bool, typer.Option("--recompute", help=RECOMPUTE_HELP)] = False,
     as_json: common.AsJson = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -84,7 +92,7 @@ def _request(given: dict[str, Any]) -> Request:
 def _options(given: dict[str, Any]) -> AlignOptions:
     """What is learned and how, from the command's options."""
     from gapkit.embedders import PatchOptions
-    from gapkit.mona.learner import Lesson
+    from gapkit.mona.lesson import Lesson
     from gapkit.pipeline.align_options import AlignOptions
 
     lesson = Lesson(
@@ -112,8 +120,12 @@ def _training(given: dict[str, Any]) -> Any:
     return TrainingOptions(
         rates=Rates(**rates),
         batch_size=given["batch_size"],
+        microbatches=given["microbatches"],
+        recompute=given["recompute"],
         precision=given["precision"],
         freeze=common.names(given["freeze"]),
+        lora=given["lora"],
+        lora_layers=common.names(given["lora_layers"]),
     )
 
 

@@ -28,8 +28,11 @@ PASSES = {"central": (6.5, 4.0), "one_sided": (4.5, 4.0), "exact": (8.5, 4.0), "
 """Of the target batch and of the surrogate batch, by method, in forward passes.
 
 Of the target: 3 for ``L_target`` with all its gradients, 2 for each further gradient by the embedder alone (forward 1,
-backward through activations 1; exact and naive 1.3 to 2.8 times as much). Of the surrogate: 3, and the tokens.
+backward through activations 1; exact and naive 1.3 to 2.8 times as much). Of the surrogate: 3, and the tokens; in
+pieces its features are computed once more.
 """
+RECOMPUTED = {"central": (3.0, 1.0), "one_sided": (2.0, 1.0), "exact": (1.0, 1.0), "naive": (0.0, 0.0)}
+"""What is added where activations are recomputed: a forward pass for every backward pass that is not plain."""
 READOUT_PENALTY = 1.0
 NEVER = -1e4
 """Logit of classes without a sample."""
@@ -81,11 +84,13 @@ class KnowledgeObjective(Objective):
         return tuple(self._notes)
 
     @staticmethod
-    def passes_of(alignment: AlignmentOptions, target_batch: int) -> float:
+    def passes_of(alignment: AlignmentOptions, training: TrainingOptions) -> float:
         """Forward passes of a step, in units of one over the target batch."""
         of_target, of_surrogate = PASSES[alignment.hypergradient.method]
-        share = (alignment.surrogate_batch or target_batch) / target_batch
-        return of_target + of_surrogate * share
+        of_surrogate += alignment.hypergradient.microbatches > 1
+        more = RECOMPUTED[alignment.hypergradient.method] if training.recompute else (0.0, 0.0)
+        share = (alignment.surrogate_batch or training.batch_size) / training.batch_size
+        return of_target + more[0] + (of_surrogate + more[1]) * share
 
     def resume(self, history: Sequence[dict[str, Any]]) -> None:
         """Take up the step that "auto" has chosen before an interruption."""

@@ -14,6 +14,7 @@ from gapkit.mona.mixed_derivative import exact_derivatives
 from gapkit.mona.options import HypergradientOptions
 from gapkit.mona.passes import Exchange, Place, Tensors, full_precision, gradients, same_draw, source_pass, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, inner, norm, with_parameters
+from gapkit.mona.recompute import activations_kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +85,7 @@ def graph_of_the_step(
     """
     theta, phi, h = parameters.theta, parameters.phi, parameters.h
     wanted = [tensor for role in roles for tensor in getattr(parameters, role).values()]
-    with same_draw(problem), exact_derivatives("naive"):
+    with same_draw(problem), activations_kept(problem), exact_derivatives("naive"):
         target_loss = problem.target_loss(slice(0, problem.target_size))
         found = torch.autograd.grad(
             target_loss, theta + phi + h, create_graph=True, allow_unused=True, materialize_grads=True

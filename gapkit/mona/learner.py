@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,24 @@ from torch import Tensor, nn
 
 from gapkit.arrays import Array, Floats, digest
 from gapkit.embedders.learned import LearnedEmbedder
-from gapkit.embedders.patch import PatchOptions, learned_embedder
+from gapkit.embedders.patch import learned_embedder
 from gapkit.errors import OptionError
 from gapkit.files import write_atomically
 from gapkit.mona.heads import build_head, task_loss
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.looks import outputs_of
+from gapkit.mona.low_rank import low_rank_adapters
 from gapkit.mona.methods import ALIGNMENT, WARM_UP, Kit, plan
 from gapkit.mona.model import TargetModel, parameters_of
 from gapkit.mona.problem import SourceEncoder
+from gapkit.mona.recompute import recomputing
+from gapkit.mona.record import Record
 from gapkit.mona.samples import TrainingSamples, training_samples
 from gapkit.mona.stages import Stage
 from gapkit.mona.surrogates import SurrogateTokens, checked_surrogate, surrogate_tokens
 from gapkit.mona.team import Team
-from gapkit.mona.training import Record, Setting, Training
-from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
-from gapkit.options import check_choice
-from gapkit.results.alignment import METHODS
+from gapkit.mona.training import Setting, Training
+from gapkit.mona.training_options import TrainingOptions
 from gapkit.reuse.controls import random_copies
 from gapkit.reuse.initialising import copied
 from gapkit.reuse.tuned import Tuned, tuned_source, with_module
@@ -41,41 +43,6 @@ from gapkit.sources.source import Source
 from gapkit.types import Progress, Target, no_progress
 
 NEEDS_SURROGATE = ("mona", "orca", "mmd")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """What is learned and how.
-
-    Attributes:
-        method: one of ``gapkit.results.alignment.METHODS``.
-        training: steps, rates, batches, seed.
-        alignment: of MoNA's stage 1.
-        embedder: sizes and initial values of the learned embedder; its seed is that of the training.
-    """
-
-    method: str = "mona"
-    training: TrainingOptions = field(default_factory=TrainingOptions)
-    alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
-    embedder: PatchOptions = field(default_factory=PatchOptions)
-
-    def __post_init__(self) -> None:
-        """Check the method.
-
-        Raises:
-            OptionError: there is no such method.
-        """
-        check_choice("method", self.method, tuple(METHODS))
-
-    def numbers(self) -> dict[str, Any]:
-        """Everything that changes a number, as plain values."""
-        aligned = asdict(self.alignment) if self.method == "mona" else {}
-        return {
-            "method": self.method,
-            "training": self.training.numbers(),
-            "alignment": aligned,
-            "embedder": {**asdict(self.embedder), "seed": self.training.seed},
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,11 +156,11 @@ def learn(
         team=team,
         progress=progress,
     )
-    training = Training(model, parameters_of(model, tokens), setting)
+    training = _training(model, tokens, setting)
     kit = Kit(
         loss=task_loss(samples.task),
         options=options,
-        alignment=lesson.alignment,
+        alignment=lesson.aligned,
         surrogate=_tokens(source, surrogate),
         team=team,
     )
@@ -208,15 +175,30 @@ def learn(
         samples=samples,
         training=options,
         record=record,
-        notes=tuple(note for stage in stages for note in stage.objective.notes),
+        notes=_notes(training, stages),
     )
+
+
+def _training(model: TargetModel, tokens: Tensor, setting: Setting) -> Training:
+    """The training of the weights that tokens go through, or of adapters in their place."""
+    parameters = parameters_of(model, tokens)
+    low_rank = low_rank_adapters(model.encoder, tokens, parameters.encoder, setting.options)
+    return Training(model, parameters, replace(setting, low_rank=low_rank))
+
+
+def _notes(training: Training, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    """What adapters and objectives have to say."""
+    low_rank, parameters = training.setting.low_rank, training.parameters
+    told = () if low_rank is None else (low_rank.told(training.model.encoder.module, parameters.encoder),)
+    return (*told, *(note for stage in stages for note in stage.objective.notes))
 
 
 def _run(training: Training, stages: tuple[Stage, ...], *, double: bool) -> Record:
     """All stages, in float64 where it is asked for; the weights are float32 afterwards."""
     if double:
         training.model.double()
-    record = training.run(stages)
+    with recomputing(training.model.encoder.module, enabled=training.setting.options.recompute):
+        record = training.run(stages)
     training.model.float()
     return record
 

@@ -47,16 +47,27 @@ def plan(method: str, kit: Kit) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages if stage.steps)
 
 
+def tune_passes(options: TrainingOptions) -> float:
+    """Of a step of fine-tuning; with adapters the encoder's weights get no gradient, and the adapters' is little."""
+    return (TUNE_PASSES if options.lora is None else WARM_PASSES) + options.recompute
+
+
+def warm_passes(options: TrainingOptions) -> float:
+    """Of a step of stage 0."""
+    return WARM_PASSES + options.recompute
+
+
 def extra_steps(kit: Kit) -> int:
     """Steps of fine-tuning that cost as many passes as MoNA's warm-up and alignment, rounded up."""
-    steps, target = kit.options.steps, kit.options.batch_size
-    passes = steps.warm * WARM_PASSES + steps.align * KnowledgeObjective.passes_of(kit.alignment, target)
-    return math.ceil(passes / TUNE_PASSES)
+    options, steps = kit.options, kit.options.steps
+    passes = steps.warm * warm_passes(options) + steps.align * KnowledgeObjective.passes_of(kit.alignment, options)
+    return math.ceil(passes / tune_passes(kit.options))
 
 
 def _target(kit: Kit) -> TargetObjective:
     """The mean loss on the target."""
-    return TargetObjective(kit.loss, kit.team, bf16=kit.options.precision == "bf16")
+    options = kit.options
+    return TargetObjective(kit.loss, kit.team, bf16=options.precision == "bf16", microbatches=options.microbatches)
 
 
 def _warm_up(kit: Kit) -> Stage:
@@ -67,7 +78,7 @@ def _warm_up(kit: Kit) -> Stage:
         steps=kit.options.steps.warm,
         objective=_target(kit),
         stream=WARM_STREAM,
-        passes=WARM_PASSES,
+        passes=warm_passes(kit.options),
     )
 
 
@@ -79,7 +90,7 @@ def _fine_tuning(kit: Kit) -> Stage:
         steps=kit.options.steps.tune,
         objective=_target(kit),
         stream=TUNE_STREAM,
-        passes=TUNE_PASSES,
+        passes=tune_passes(kit.options),
         dropout=True,
         chooses=True,
     )
@@ -94,7 +105,7 @@ def _knowledge(kit: Kit) -> Stage:
         steps=kit.options.steps.align,
         objective=objective,
         stream=ALIGN_STREAM,
-        passes=objective.passes_of(kit.alignment, kit.options.batch_size),
+        passes=objective.passes_of(kit.alignment, kit.options),
         differentiates=("encoder",),
     )
 
@@ -114,15 +125,25 @@ def _distance(kit: Kit, objective: Objective) -> Stage:
 
 def _transport(kit: Kit) -> Stage:
     """Stage 1 of ORCA."""
-    double = kit.options.precision == "fp64"
-    return _distance(kit, TransportObjective(kit.surrogate(), kit.team, seed=kit.options.seed, double=double))
+    options = kit.options
+    objective = TransportObjective(
+        kit.surrogate(),
+        kit.team,
+        seed=options.seed,
+        double=options.precision == "fp64",
+        microbatches=options.microbatches,
+    )
+    return _distance(kit, objective)
 
 
 def _discrepancy(kit: Kit) -> Stage:
     """Stage 1 by the maximum mean discrepancy."""
     surrogate = kit.surrogate()
     rows = generator(kit.options.seed, DRAW_STREAM).permutation(len(surrogate.labels))[:ALIGNED_AT_ONCE]
-    return _distance(kit, DiscrepancyObjective(surrogate=surrogate.means(rows), team=kit.team))
+    objective = DiscrepancyObjective(
+        surrogate=surrogate.means(rows), team=kit.team, microbatches=kit.options.microbatches
+    )
+    return _distance(kit, objective)
 
 
 def _frozen(kit: Kit) -> Stage:

@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gapkit.errors import OptionError
 from gapkit.mona.passes import Place, Tensors, constant, full_precision, same_draw, target_pass
 from gapkit.mona.problem import Named, Parameters, Problem, norm, pieces, with_parameters
+from gapkit.mona.recompute import activations_kept
 
 REFUSED = ("forward AD", "saved tensor hooks", "is not implemented", "double backward")
 """Words of torch's where a module has no second derivative of the kind that a method needs."""
@@ -65,7 +66,13 @@ def exact(given: MixedProblem) -> Tensors:
     phi = {role: {k: v.detach() for k, v in getattr(given.parameters, role).items()} for role in given.roles}
     sums: Tensors = [torch.zeros_like(tensor) for tensor in given.wanted]
     # torch.func has graphs of its own; autograd's, which the head would be in, would only take memory.
-    with same_draw(problem), exact_derivatives("exact"), torch.no_grad(), warnings.catch_warnings():
+    with (
+        same_draw(problem),
+        activations_kept(problem),
+        exact_derivatives("exact"),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+    ):
         # Torch compiles its own forward derivatives with what it has deprecated, when the first one is taken.
         warnings.filterwarnings("ignore", message="`torch.jit")
         for rows in pieces(size, given.microbatches):

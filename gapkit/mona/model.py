@@ -94,14 +94,14 @@ def not_frozen(weights: dict[str, nn.Parameter], patterns: tuple[str, ...]) -> d
     """
     names = {name: name.removeprefix("module.") for name in weights}
     for pattern in patterns:
-        if not any(_fits(name, pattern) for name in names.values()):
+        if not any(fits(name, pattern) for name in names.values()):
             raise OptionError(
                 f"freeze {pattern!r} fits no weight of the encoder",
                 expected="names or globs of its weights or modules",
                 remedy=did_you_mean(pattern, names.values()),
             )
     kept = {
-        name: weights[name] for name, plain in names.items() if not any(_fits(plain, pattern) for pattern in patterns)
+        name: weights[name] for name, plain in names.items() if not any(fits(plain, pattern) for pattern in patterns)
     }
     if not kept:
         raise OptionError(
@@ -112,6 +112,6 @@ def not_frozen(weights: dict[str, nn.Parameter], patterns: tuple[str, ...]) -> d
     return kept
 
 
-def _fits(name: str, pattern: str) -> bool:
+def fits(name: str, pattern: str) -> bool:
     """Whether a pattern means a weight, or a module that it is in."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")

@@ -31,7 +31,8 @@ class HypergradientOptions:
         source_autocast: L_src under the caller's torch.autocast too. By default it is in float32: L_src compares
             directions of features, and where these lie near to each other, v is little but rounding in bfloat16 (the
             term was then off by 5 % behind trained weights and by 25 to 700 % behind random ones).
-        microbatches: pieces of each batch, one after the other, for the sake of memory.
+        microbatches: pieces of each batch, one after the other, for the sake of memory; in a training
+            ``TrainingOptions`` has the number for all stages.
         check_every: ``Hypergradients`` compares the term with that of ``exact`` at every so many steps; None: never.
         check_bar: relative error of the term above which a note is made.
     """

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from gapkit.mona.model import TargetModel
+from gapkit.mona.problem import pieces
 from gapkit.mona.samples import Batch
 from gapkit.mona.stages import Objective, average_gradients
 from gapkit.mona.surrogates import SurrogateTokens, token_means
@@ -31,7 +33,9 @@ class TransportObjective(Objective):
     in the original code it does not.
     """
 
-    def __init__(self, surrogate: SurrogateTokens, team: Team, *, seed: int, double: bool = False) -> None:
+    def __init__(
+        self, surrogate: SurrogateTokens, team: Team, *, seed: int, double: bool = False, microbatches: int = 1
+    ) -> None:
         """Take the surrogate's statistics.
 
         Args:
@@ -39,6 +43,7 @@ class TransportObjective(Objective):
             team: averages gradients.
             seed: of the subsample.
             double: whether batches are in float64.
+            microbatches: pieces in which a batch goes through the embedder.
         """
         features = surrogate.means(np.arange(len(surrogate.labels)))
         features = features.double() if double else features.float()
@@ -46,11 +51,11 @@ class TransportObjective(Objective):
         self.statistics: SourceStatistics = source_statistics(
             features, surrogate.labels, options=options, dtype=features.dtype, device=features.device
         )
-        self.team = team
+        self.team, self.microbatches = team, microbatches
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Distance and gradient of one batch."""
-        features = self.team.gather(token_means(model.embedder(batch.inputs)))
+        features = self.team.gather(embedded_means(model, batch.inputs, self.microbatches))
         found = otdd_loss(features, all_labels(batch.classes, self.team), self.statistics)
         found.value.backward()
         average_gradients(model, self.team)
@@ -68,18 +73,37 @@ class DiscrepancyObjective(Objective):
     Attributes:
         surrogate: means over tokens (m, dim).
         team: averages gradients.
+        microbatches: pieces in which a batch goes through the embedder.
     """
 
     surrogate: Tensor
     team: Team
+    microbatches: int = 1
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Discrepancy and gradient of one batch."""
-        features = self.team.gather(token_means(model.embedder(batch.inputs)))
+        features = self.team.gather(embedded_means(model, batch.inputs, self.microbatches))
         loss = squared_discrepancy(features, self.surrogate.to(features))
         loss.backward()
         average_gradients(model, self.team)
         return {"loss": float(loss.detach())}
+
+
+def embedded_means(model: TargetModel, inputs: Tensor, microbatches: int) -> Tensor:
+    """Means over the embedder's tokens (B, dim), with gradient.
+
+    A distance between distributions is no mean over samples. In pieces each is embedded once more when the gradient of
+    the whole distance comes back to it: the same gradient by the chain rule, with the activations of one at a time.
+    """
+
+    def means(piece: Tensor) -> Tensor:
+        return token_means(model.embedder(piece))
+
+    rows = pieces(len(inputs), microbatches)
+    if len(rows) == 1:
+        return means(inputs)
+    found: list[Tensor] = [checkpoint(means, inputs[piece], use_reentrant=False) for piece in rows]
+    return torch.cat(found)
 
 
 def squared_discrepancy(x: Tensor, y: Tensor, factors: tuple[float, ...] = KERNEL_FACTORS) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gapkit.mona.heads import Loss
 from gapkit.mona.model import Part, TargetModel
+from gapkit.mona.problem import pieces
 from gapkit.mona.samples import Batch
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import Rates
@@ -105,22 +106,26 @@ def clip(weights: Iterable[nn.Parameter], largest: float) -> float:
 class TargetObjective(Objective):
     """L_target: the mean loss of a batch, through everything that is trained."""
 
-    def __init__(self, loss: Loss, team: Team, *, bf16: bool = False) -> None:
+    def __init__(self, loss: Loss, team: Team, *, bf16: bool = False, microbatches: int = 1) -> None:
         """Keep the task's loss.
 
         Args:
             loss: of outputs and labels, a mean over samples.
             team: averages the gradients.
             bf16: whether the forward pass runs in bfloat16 where autocast allows it.
+            microbatches: pieces of a batch; their losses, weighted by their sizes, add up to that of the batch.
         """
-        self.loss, self.team, self.bf16 = loss, team, bf16
+        self.loss, self.team, self.bf16, self.microbatches = loss, team, bf16, microbatches
 
     def __call__(self, model: TargetModel, batch: Batch, step: int) -> dict[str, float]:
         """Loss and gradient of one batch."""
-        with autocast(batch.inputs, enabled=self.bf16):
-            loss: Tensor = self.loss(model(batch.inputs), batch.labels)
-        loss.backward()
-        told = loss.detach().double().reshape(1)
+        told, size = torch.zeros(1, dtype=torch.float64, device=batch.inputs.device), len(batch.inputs)
+        for rows in pieces(size, self.microbatches):
+            with autocast(batch.inputs, enabled=self.bf16):
+                mean: Tensor = self.loss(model(batch.inputs[rows]), batch.labels[rows])
+            loss = mean * ((rows.stop - rows.start) / size)
+            loss.backward()
+            told += loss.detach().double()
         average_gradients(model, self.team)
         self.team.average([told])
         return {"loss": float(told)}

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gapkit.files import write_atomically
-from gapkit.mona.learner import Lesson, Surrogate, learn
+from gapkit.mona.learner import Surrogate, learn
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import ALIGN_SHARE, WARM_SHARE, Steps
 from gapkit.sources.source import Source

@@ -23,10 +23,12 @@ from gapkit.mona.checkpoint import (
     write_checkpoint,
 )
 from gapkit.mona.interrupts import held_interrupts
-from gapkit.mona.looks import Look, look
+from gapkit.mona.looks import look
+from gapkit.mona.low_rank import LowRankAdapters
 from gapkit.mona.memory import peak_bytes
 from gapkit.mona.model import Part, Parts, TargetModel, not_frozen
 from gapkit.mona.order import Epochs
+from gapkit.mona.record import Record
 from gapkit.mona.samples import TrainingSamples
 from gapkit.mona.stages import Stage, clip, make_optimiser, rate, set_rates
 from gapkit.mona.team import Team
@@ -35,45 +37,6 @@ from gapkit.types import Progress, no_progress
 
 STEP_STREAM = 103
 LARGEST_SEED = 2**31
-
-
-@dataclass(kw_only=True)
-class Record:
-    """What a run has to say so far; plain values, for the checkpoint.
-
-    Attributes:
-        history: one entry for each step.
-        looks: at the validation samples, in order.
-        best: the look whose weights are kept; None before the first of a stage that chooses.
-        seconds: spent, also before an interruption.
-        passes: forward passes of target batches that were spent.
-        stopped: the step at which a stage was stopped early, by stage.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    looks: list[Look] = field(default_factory=list[Look])
-    best: Look | None = None
-    seconds: float = 0.0
-    passes: float = 0.0
-    stopped: dict[str, int] = field(default_factory=dict[str, int])
-
-    def told(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "history": self.history,
-            "looks": [one.told() for one in self.looks],
-            "best": None if self.best is None else self.best.told(),
-            "seconds": self.seconds,
-            "passes": self.passes,
-            "stopped": self.stopped,
-        }
-
-    @classmethod
-    def of(cls, told: dict[str, Any]) -> Record:
-        """From plain values."""
-        looks = [Look(**one) for one in told["looks"]]
-        best = None if told["best"] is None else Look(**told["best"])
-        return cls(**{**told, "looks": looks, "best": best})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,6 +49,7 @@ class Setting:
         identity: everything that tells this run from another, as plain values.
         device: where the model is.
         folder: of the checkpoint; None keeps none.
+        low_rank: adapters that are trained in place of the encoder's weights; None trains these.
         team: the processes.
         progress: told about every step.
     """
@@ -95,6 +59,7 @@ class Setting:
     identity: dict[str, Any]
     device: torch.device
     folder: Path | None = None
+    low_rank: LowRankAdapters | None = None
     team: Team = field(default_factory=Team)
     progress: Progress = no_progress
 
@@ -132,6 +97,8 @@ class Training:
         self._save(len(stages), 0, None)
         if self._best:
             self.model.load_state_dict(self._best)
+        if self.setting.low_rank is not None:
+            self.setting.low_rank.merge(self.model.encoder.module)
         self.model.eval()
         return self.record
 
@@ -141,7 +108,10 @@ class Training:
         found = None if setting.folder is None else read_checkpoint(setting.folder, setting.identity)
         if found is None:
             return
-        self.model.load_state_dict(part(found.tensors, "model."))
+        weights = part(found.tensors, "model.")
+        if setting.low_rank is not None and setting.low_rank.inside(weights):
+            setting.low_rank.insert(self.model.encoder.module)
+        self.model.load_state_dict(weights)
         self._best = part(found.tensors, "best.")
         for name in part(found.tensors, "embedder."):
             stage = name.partition(".")[0]
@@ -222,12 +192,19 @@ class Training:
 
     def _set_trained(self, stage: Stage) -> dict[Part, dict[str, Any]]:
         """Gradients for the parts that are trained alone; modes as the stage wants them."""
+        adapters = self.setting.low_rank if "encoder" in stage.trains else None
+        if adapters is not None:
+            adapters.insert(self.model.encoder.module)
         for weight in self.model.parameters():
             weight.requires_grad_(False)
         chosen: dict[Part, dict[str, Any]] = {}
         for name in (*stage.trains, *stage.differentiates):
             weights = self.parameters.of(name)
-            chosen[name] = not_frozen(weights, self.setting.options.freeze) if name == "encoder" else weights
+            if name == "encoder" and adapters is not None:
+                weights = adapters.weights(self.model.encoder.module)
+            elif name == "encoder":
+                weights = not_frozen(weights, self.setting.options.freeze)
+            chosen[name] = weights
             for weight in chosen[name].values():
                 weight.requires_grad_(True)
         self.model.train(stage.dropout)

@@ -98,10 +98,23 @@ class TrainingOptions:
         steps: of the three stages.
         rates: learning rates, weight decay, clipping.
         batch_size: target samples of a step, of all processes together.
+        microbatches: pieces in which each batch of every stage goes through, one after the other, for the sake of
+            memory; each process cuts its own share. Weights are the same to rounding, unless the encoder has dropout,
+            which every piece draws anew in stage 2. Losses that are no means over samples (on the surrogate, orca's,
+            mmd's) are of the whole batch all the same: their features go through once more.
+        recompute: activations inside of the encoder's blocks are computed again in the backward pass in place of being
+            kept: the same weights, with less memory and one more forward pass. The hypergradient's methods "exact" and
+            "naive" keep them where they differentiate twice.
         validation: share of the training samples that is cut off to choose models by; groups stay together.
         evaluate_every: steps of the last stage between two looks at the validation samples.
         patience: looks without a gain before a stage is stopped early; None goes to the end.
         freeze: names and globs of encoder weights that stay as they are in stage 2.
+        lora: rank of low-rank adapters that stage 2 trains, at the encoder's rate, in place of the encoder's weights;
+            they are merged into these at the end. Stages 0 and 1 know nothing of them. None trains the weights. With
+            the method "scratch" the adapters stand on random weights, which stay as they are; "frozen" refuses them.
+            They take about ten times the rate of the weights.
+        lora_layers: names and globs of the linear layers that get adapters, or of modules that they are in; by default
+            all in the encoder's blocks. None of them is in what ``freeze`` means.
         precision: "fp32"; "bf16" for autocast in the forward pass; "fp64" to train in float64, for checks.
         save_every: seconds between two checkpoints.
         seed: of initial weights, data order, dropout.
@@ -110,10 +123,14 @@ class TrainingOptions:
     steps: Steps = field(default_factory=Steps)
     rates: Rates = field(default_factory=Rates)
     batch_size: int = 32
+    microbatches: int = 1
+    recompute: bool = False
     validation: float = 0.2
     evaluate_every: int = 50
     patience: int | None = 5
     freeze: tuple[str, ...] = ()
+    lora: int | None = None
+    lora_layers: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     save_every: float = 60.0
     seed: int = 0
@@ -124,12 +141,20 @@ class TrainingOptions:
         Raises:
             OptionError: an option is out of range.
         """
-        object.__setattr__(self, "freeze", as_names(self.freeze, option="freeze"))
+        for name in ("freeze", "lora_layers"):
+            object.__setattr__(self, name, as_names(getattr(self, name), option=name))
         check_choice("precision", self.precision, PRECISIONS)
-        for name, least in (("batch_size", 2), ("evaluate_every", 1), ("seed", 0)):
+        for name, least in (("batch_size", 2), ("microbatches", 1), ("evaluate_every", 1), ("seed", 0)):
             check_least(name, getattr(self, name), least)
-        if self.patience is not None:
-            check_least("patience", self.patience, 1)
+        for name in ("patience", "lora"):
+            if getattr(self, name) is not None:
+                check_least(name, getattr(self, name), 1)
+        if self.lora_layers and self.lora is None:
+            raise OptionError(
+                f"lora_layers {', '.join(self.lora_layers)} without lora",
+                expected="the rank of the adapters too",
+                remedy="give lora=8, or leave lora_layers out",
+            )
         if not 0 < self.validation < 1:
             raise OptionError(
                 f"validation {self.validation:g}",
@@ -140,7 +165,7 @@ class TrainingOptions:
     def numbers(self) -> dict[str, Any]:
         """The options that change a number, as JSON gives them back."""
         told = {key: value for key, value in asdict(self).items() if key != "save_every"}
-        return {**told, "freeze": list(self.freeze)}
+        return {**told, "freeze": list(self.freeze), "lora_layers": list(self.lora_layers)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +173,8 @@ class AlignmentOptions:
     """How MoNA's stage 1 aligns.
 
     Attributes:
-        hypergradient: alpha, lambda, and how the second-order term is computed.
+        hypergradient: alpha, lambda, and how the second-order term is computed; in a ``Lesson`` its microbatches are
+            those of the training.
         loss: L_src: "contrastive" (alignment and uniformity of same-class pairs) or "cross_entropy" (of a linear head
             that is fitted to the pretrained encoder's features of the surrogate and then held constant).
         surrogate_batch: surrogate samples of a step; None takes as many as target samples.

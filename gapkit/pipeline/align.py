@@ -11,7 +11,8 @@ import numpy as np
 
 from gapkit.arrays import Floats
 from gapkit.estimates import Estimate
-from gapkit.mona.learner import Learned, Lesson, Surrogate, learn
+from gapkit.mona.learner import Learned, Surrogate, learn
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.looks import METRICS, metric_of, sample_scores
 from gapkit.mona.timing import timed_steps
 from gapkit.pipeline.activations import choose_embedder

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapkit.errors import OptionError
-from gapkit.mona.learner import Lesson
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.training_options import Steps
 from gapkit.options import check_least
 

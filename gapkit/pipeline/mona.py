@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gapkit.embedders.patch import PatchOptions
-from gapkit.mona.learner import Lesson
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
 from gapkit.pipeline.align import align
 from gapkit.pipeline.align_options import AlignOptions

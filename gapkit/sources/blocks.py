@@ -33,6 +33,24 @@ def block_names(module: nn.Module) -> tuple[str, ...]:
     return tuple(found) or tuple(name for name, _ in module.named_children())
 
 
+def innermost_blocks(module: nn.Module) -> tuple[str, ...]:
+    """Names of the blocks that no further ones are in: of a Swin those of its stages, else those of ``block_names``.
+
+    Example:
+        >>> stage = nn.Sequential(*(nn.TransformerEncoderLayer(4, 1, 4) for _ in range(2)))
+        >>> innermost_blocks(nn.Sequential(stage, nn.Sequential(nn.LayerNorm(4))))
+        ('0.0', '0.1', '1')
+    """
+    rows = {
+        f"{name}.{child}" if name else child
+        for name, part in module.named_modules()
+        if isinstance(part, CONTAINERS) and _is_row(part)
+        for child, _ in part.named_children()
+    }
+    innermost = {one for one in rows if not any(other.startswith(f"{one}.") for other in rows)}
+    return tuple(name for name, _ in module.named_modules() if name in innermost) or block_names(module)
+
+
 def list_layers(source: Source) -> list[dict[str, Any]]:
     """Name, class, number of weights, and whether "all" means it, of every layer that can be captured."""
     blocks = block_names(source.module)

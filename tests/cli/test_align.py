@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 import gapkit as gk
 from gapkit.cli.app import run
@@ -58,6 +59,27 @@ def test_other_options_are_refused_and_lose_nothing(runs: Path, capsys: pytest.C
     assert (out / "result.json").read_bytes() == before
 
 
+def test_adapters_and_what_saves_memory_are_part_of_what_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*ALIGN, *QUICK, "--method", "finetune", "--lora", "2", "--lora-layers", "*.qkv", "--out", str(tmp_path)]
+    given += ["--microbatches", "3", "--recompute"]
+    code, text, said = outcome([*given, "--json"], capsys)
+    assert code == 0, said
+    result = gk.AlignmentResult.from_json(text)
+    training = result.provenance.options["training"]
+    asked = [training[name] for name in ("lora", "lora_layers", "microbatches", "recompute")]
+    assert asked == [2, ["*.qkv"], 3, True]
+    assert any("adapters of rank 2 in 7 linear layers" in note for note in result.notes)
+    tuned, source = load_file(tmp_path / "tuned.safetensors"), gk.load_source("vit").module.state_dict()
+    assert tuned.keys() == source.keys()
+    moved = {name for name in source if not name.startswith("head.") and (tuned[name] != source[name]).any()}
+    assert moved == {f"blocks.{k}.qkv.weight" for k in range(7)}
+    code, _, said = outcome([*given, "--lora", "3"], capsys)
+    assert code == 2
+    assert "holds another run (training differ" in said
+
+
 def test_runs_are_compared(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(runs / "mona"), str(runs / "finetune")]
     code, text, said = outcome(["compare", *folders, "--out", str(tmp_path / "c")], capsys)
@@ -100,6 +122,11 @@ def test_an_alignment_can_be_probed_and_its_embedder_measured(
         (["--budget", "5steps"], "budget in steps 5; expected at least 10"),
         (["--seeds", "1,1"], "seeds 1,1; expected different ones"),
         (["--max-samples", "0"], "--max-samples 0"),
+        (["--microbatches", "0"], "microbatches 0; expected at least 1"),
+        (["--microbatches", "2", "--gradient", "naive"], "gradient 'naive' with microbatches 2"),
+        (["--lora", "0"], "lora 0; expected at least 1"),
+        (["--lora", "2", "--lora-layers", "block.9"], "lora_layers 'block.9' fits no linear layer"),
+        (["--lora", "2", "--method", "frozen"], "method 'frozen' with lora 2"),
         (["--freeze", "block.9"], "freeze 'block.9' fits no weight of the encoder"),
         (["--alpha", "-1"], "alpha -1.0; expected a positive finite number"),
         (["--encoder-rate", "-1"], "encoder -1; expected a number that is not negative"),

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from gapkit.arrays import generator, seeded_torch
-from gapkit.mona.learner import Learned, Lesson, Surrogate, learn
+from gapkit.mona.learner import Learned, Surrogate, learn
+from gapkit.mona.lesson import Lesson
 from gapkit.mona.options import HypergradientOptions
 from gapkit.mona.training_options import AlignmentOptions, Steps, TrainingOptions
 from gapkit.sources.bundled import BUNDLED_INPUT, BundledAdapter, BundledConfig, BundledViT

@@ -75,17 +75,20 @@ def test_two_processes_equal_one_with_the_same_global_batch(method: str, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_ten_moments_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    whole = weights(small_run("mona", steps=LONG))
+@pytest.mark.parametrize(("kind", "options"), [("train", {}), ("lora", {"lora": 2})])
+def test_a_run_that_is_killed_at_ten_moments_goes_on_to_the_same_bits(
+    kind: str, options: dict[str, int], tmp_path: Path
+) -> None:
+    whole = weights(small_run("mona", steps=LONG, **options))
     rng, folder = generator(11), tmp_path / "run"
     for number in range(KILLS):
-        process = subprocess.Popen([sys.executable, str(WORKER), "train", "mona", str(folder)], env=environment())
+        process = subprocess.Popen([sys.executable, str(WORKER), kind, "mona", str(folder)], env=environment())
         while process.poll() is None and not (folder / f".began-{number}").exists():
             time.sleep(0.01)
         time.sleep(float(rng.uniform(0, LATEST)))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL  # it was not at its end
-    subprocess.run([sys.executable, str(WORKER), "train", "mona", str(folder)], env=environment(), check=True)
+    subprocess.run([sys.executable, str(WORKER), kind, "mona", str(folder)], env=environment(), check=True)
     ended = load_file(folder / "weights.safetensors")
     assert all(torch.equal(tensor, ended[name]) for name, tensor in whole.items())
     assert not list(folder.glob(".checkpoint*"))  # what a killed write has left is gone, or never was

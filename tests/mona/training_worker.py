@@ -1,4 +1,4 @@
-"""Trains the small model as a process of its own: ``python training_worker.py train|double METHOD FOLDER [COUNT]``."""
+"""Trains the small model as a process of its own: ``training_worker.py train|double|lora METHOD FOLDER [COUNT]``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
@@ -17,7 +18,7 @@ PAUSE = 0.05
 """Seconds that a step takes, so that a signal meets the training in one."""
 
 
-def train(method: str, folder: Path) -> None:
+def train(method: str, folder: Path, **options: Any) -> None:
     """Go on with the run in a folder, slowly, and write the weights at its end."""
     folder.mkdir(exist_ok=True)
     began = len(list(folder.glob(".began-*")))
@@ -26,7 +27,7 @@ def train(method: str, folder: Path) -> None:
         (folder / f".began-{began}").touch()
         time.sleep(PAUSE)
 
-    learned = small_run(method, folder=folder, progress=progress, steps=LONG)
+    learned = small_run(method, folder=folder, progress=progress, steps=LONG, **options)
     save_file(weights(learned), folder / "weights.safetensors")
 
 
@@ -39,5 +40,10 @@ def double(method: str, folder: Path) -> None:
         save_file(weights(learned), folder / "weights.safetensors")
 
 
+def lora(method: str, folder: Path) -> None:
+    """The same with adapters."""
+    train(method, folder, lora=2)
+
+
 if __name__ == "__main__":
-    {"train": train, "double": double}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
+    {"train": train, "double": double, "lora": lora}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
