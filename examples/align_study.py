@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
@@ -29,6 +29,7 @@ TARGETS = ("fsdd", "uci_har", "emg_gestures", "ecg5000_train", "dna_splice", "ta
 METHODS = ("mona", "orca", "mmd", "warmup", "finetune", "finetune+", "frozen", "scratch")
 SCALES = (0.3, 1.0, 3.0)
 """Of the default learning rates: the trials."""
+BUNDLED_WIDTH = 128
 REFERENCE = "mona"
 
 
@@ -92,7 +93,7 @@ class Training:
 
     def __call__(self) -> None:
         """``gapkit align`` as a process of its own."""
-        rates = gk.TrainingOptions().rates
+        rates = asdict(gk.TrainingOptions().rates.of_width(BUNDLED_WIDTH))
         options = {
             "--source": "vit",
             "--target": str(self.study.data / f"{self.target}.npz"),
@@ -101,9 +102,9 @@ class Training:
             "--seeds": ",".join(map(str, self.seeds)),
             "--trials": str(len(self.study.scales)),
             "--out": str(self.folder),
-            "--embedder-rate": f"{self.scale * rates.embedder:g}",
-            "--encoder-rate": f"{self.scale * rates.encoder:g}",
-            "--head-rate": f"{self.scale * rates.head:g}",
+            "--embedder-rate": f"{self.scale * rates['embedder']:g}",
+            "--encoder-rate": f"{self.scale * rates['encoder']:g}",
+            "--head-rate": f"{self.scale * rates['head']:g}",
         }
         words = [word for pair in options.items() for word in pair]
         command = [sys.executable, "-m", "gapkit", "align", *words, "--no-measure", "--no-probe", "--quiet"]

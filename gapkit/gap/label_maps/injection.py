@@ -165,7 +165,8 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
     """T for each part by the least validation loss, mixed with the prior, and the inner fitting side's sigma there.
 
     The assignment map is a rough one, and its best temperature rougher still. So sigma is searched there on the inner
-    fitting side and the temperature chosen again for it, until that stays; the best of all that was seen is taken.
+    fitting side and the temperature chosen again for it, and beside it, until nothing new comes; the best of all that
+    was seen is taken.
     """
 
     def losses_at(temperature: float, which: Indices) -> Floats:
@@ -178,22 +179,23 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
     quick = replace(search, kicks=COMPARING_KICKS)
     begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
     best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
-    pending = dict(enumerate(begin))
+    pending = {k: [value] for k, value in enumerate(begin)}
     seen: list[set[float]] = [set() for _ in parts]
     while pending:
-        following: dict[int, float] = {}
-        for value in sorted(set(pending.values())):
+        following: dict[int, list[float]] = {}
+        for value in sorted({value for values in pending.values() for value in values}):
             tempered = samples.temper(value)
-            for k in [k for k, own in pending.items() if own == value]:
+            for k in [k for k, values in pending.items() if value in values]:
                 seen[k].add(value)
                 part = parts[k]
                 sigma = quick.run(tempered, part.inner_fit, part.prior).sigma
                 loss, moved = best_temperature(samples, part.validation, part.prior, sigma, at=value)
                 if loss < best[k][0]:
                     best[k] = loss, Choice(temperature=moved, sigma=sigma)
-                if moved not in seen[k]:
-                    following[k] = moved
-        pending = following
+                    following[k] = [moved, *_beside(moved)]
+        pending = {
+            k: new for k, values in following.items() if (new := [value for value in values if value not in seen[k]])
+        }
     return [choice for _, choice in best]
 
 
