@@ -208,7 +208,7 @@ def learn(
         samples=samples,
         training=options,
         record=record,
-        notes=tuple(note for stage in stages for note in stage.objective.notes),
+        notes=tuple(record.notes),
     )
 
 

@@ -28,7 +28,7 @@ from gapkit.mona.memory import peak_bytes
 from gapkit.mona.model import Part, Parts, TargetModel, not_frozen
 from gapkit.mona.order import Epochs
 from gapkit.mona.samples import TrainingSamples
-from gapkit.mona.stages import Stage, clip, make_optimiser, rate, set_rates
+from gapkit.mona.stages import Stage, clip, each_once, make_optimiser, rate, set_rates
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import TrainingOptions
 from gapkit.types import Progress, no_progress
@@ -48,6 +48,7 @@ class Record:
         seconds: spent, also before an interruption.
         passes: forward passes of target batches that were spent.
         stopped: the step at which a stage was stopped early, by stage.
+        notes: what the objectives had to say.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -56,6 +57,7 @@ class Record:
     seconds: float = 0.0
     passes: float = 0.0
     stopped: dict[str, int] = field(default_factory=dict[str, int])
+    notes: list[str] = field(default_factory=list[str])
 
     def told(self) -> dict[str, Any]:
         """Plain values."""
@@ -66,6 +68,7 @@ class Record:
             "seconds": self.seconds,
             "passes": self.passes,
             "stopped": self.stopped,
+            "notes": self.notes,
         }
 
     @classmethod
@@ -143,10 +146,10 @@ class Training:
             return
         self.model.load_state_dict(part(found.tensors, "model."))
         self._best = part(found.tensors, "best.")
-        for name in part(found.tensors, "embedder."):
-            stage = name.partition(".")[0]
-            self.embedders[stage] = part(found.tensors, f"embedder.{stage}.")
         self.record = Record.of(found.told)
+        for stage in dict.fromkeys(entry["stage"] for entry in self.record.history):  # a file's tensors are sorted
+            if state := part(found.tensors, f"embedder.{stage}."):
+                self.embedders[stage] = state
         self._resumed = found
 
     def _run_stage(self, index: int, stage: Stage) -> None:
@@ -185,6 +188,7 @@ class Training:
         spent = time.monotonic() - began
         self.record.seconds += spent
         self.record.passes += stage.passes
+        self.record.notes = each_once([*self.record.notes, *stage.objective.notes])
         rates = {f"rate_{group['part']}": group["lr"] for group in optimiser.param_groups}
         more = {"seconds": spent, "peak_bytes": peak_bytes(self.setting.device)}
         self.record.history.append({"stage": stage.name, "step": step, **told, **rates, **more})
