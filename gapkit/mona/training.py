@@ -22,7 +22,7 @@ from gapkit.mona.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from gapkit.mona.interrupts import held_interrupts
+from gapkit.mona.interrupts import Interrupts, held_interrupts
 from gapkit.mona.looks import Look, look
 from gapkit.mona.memory import peak_bytes
 from gapkit.mona.model import Part, Parts, TargetModel, not_frozen
@@ -35,6 +35,8 @@ from gapkit.types import Progress, no_progress
 
 STEP_STREAM = 103
 LARGEST_SEED = 2**31
+ENDING = 2.0
+"""Asked for by a process that was interrupted; one that has to save asks for 1."""
 
 
 @dataclass(kw_only=True)
@@ -130,9 +132,11 @@ class Training:
         """
         self._resume()
         first = 0 if self._resumed is None else self._resumed.stage
-        for index in range(first, len(stages)):
-            self._run_stage(index, stages[index])
-        self._save(len(stages), 0, None)
+        with held_interrupts() as interrupts:
+            for index in range(first, len(stages)):
+                self._run_stage(index, stages[index], interrupts)
+            self._save(len(stages), 0, None)
+        interrupts.check()
         if self._best:
             self.model.load_state_dict(self._best)
         self.model.eval()
@@ -152,7 +156,7 @@ class Training:
                 self.embedders[stage] = state
         self._resumed = found
 
-    def _run_stage(self, index: int, stage: Stage) -> None:
+    def _run_stage(self, index: int, stage: Stage, interrupts: Interrupts) -> None:
         """All steps of a stage that are left."""
         trained = self._set_trained(stage)
         optimiser = make_optimiser(trained, self.setting.options.rates)
@@ -163,16 +167,17 @@ class Training:
             stage.objective.resume(self.record.history)
         self.setting.progress(stage.name, start, stage.steps)
         for step in range(start, stage.steps):
-            with held_interrupts() as interrupts:
-                ended = self._whole_step(stage, step, optimiser, trained)
+            ended = self._whole_step(stage, step, optimiser, trained)
             self.setting.progress(stage.name, step + 1, stage.steps)
             if ended:
                 self.record.stopped[stage.name] = step + 1
             late = time.monotonic() - self._saved >= self.setting.options.save_every
-            if self.setting.team.agree(float(interrupts.waiting or late)):
+            asked = self.setting.team.most(ENDING if interrupts.waiting else float(late))
+            if asked:
                 # After an early end none is left: a run that goes on from here must not take up the rest.
                 self._save(index, stage.steps if ended else step + 1, optimiser)
-            interrupts.check()
+            if asked == ENDING:  # all processes at the same step, whichever of them was interrupted
+                raise KeyboardInterrupt
             if ended:
                 break
         self.embedders[stage.name] = _copied(self.model.embedder.state_dict())
