@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gapkit.errors import StorageError
@@ -17,7 +16,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # One name for all: what a killed process has left is written over.
+    temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -35,9 +36,19 @@ def run(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments, prog_name="gapkit")
     except GapkitError as error:
-        typer.echo(f"gapkit: {error}", err=True)
+        _say(f"gapkit: {error}")
         sys.exit(USER_ERROR)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo("gapkit: interrupted; the same command goes on where it was", err=True)
+            _say("gapkit: interrupted; the same command goes on where it was")
         raise
+
+
+def _say(message: str) -> None:
+    """A message on stderr; of several processes that train together the first one speaks."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        from gapkit.mona.team import first_to_speak
+
+        if not first_to_speak():
+            return
+    typer.echo(message, err=True)

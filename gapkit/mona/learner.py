@@ -176,7 +176,7 @@ def learn(
         samples=samples,
         training=options,
         record=record,
-        notes=_notes(training, stages),
+        notes=_notes(training),
     )
 
 
@@ -187,11 +187,11 @@ def _training(model: TargetModel, tokens: Tensor, setting: Setting) -> Training:
     return Training(model, parameters, replace(setting, low_rank=low_rank))
 
 
-def _notes(training: Training, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+def _notes(training: Training) -> tuple[str, ...]:
     """What adapters and objectives have to say."""
     low_rank, parameters = training.setting.low_rank, training.parameters
     told = () if low_rank is None else (low_rank.told(training.model.encoder.module, parameters.encoder),)
-    return (*told, *(note for stage in stages for note in stage.objective.notes))
+    return (*told, *training.record.notes)
 
 
 def _run(training: Training, stages: tuple[Stage, ...], *, double: bool) -> Record:

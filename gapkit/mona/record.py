@@ -19,6 +19,7 @@ class Record:
         seconds: spent, also before an interruption.
         passes: forward passes of target batches that were spent.
         stopped: the step at which a stage was stopped early, by stage.
+        notes: what the objectives had to say.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -27,6 +28,7 @@ class Record:
     seconds: float = 0.0
     passes: float = 0.0
     stopped: dict[str, int] = field(default_factory=dict[str, int])
+    notes: list[str] = field(default_factory=list[str])
 
     def told(self) -> dict[str, Any]:
         """Plain values."""
@@ -37,6 +39,7 @@ class Record:
             "seconds": self.seconds,
             "passes": self.passes,
             "stopped": self.stopped,
+            "notes": self.notes,
         }
 
     @classmethod

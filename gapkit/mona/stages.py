@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,21 @@ from gapkit.mona.problem import pieces
 from gapkit.mona.samples import Batch
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import Rates
+
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
+
+
+def each_once(notes: Iterable[str]) -> list[str]:
+    """Notes in order; of those that differ in their numbers alone the first.
+
+    Example:
+        >>> each_once(["12.5 times as long", "other", "1e+02 times as long"])
+        ['12.5 times as long', 'other']
+    """
+    found: dict[str, str] = {}
+    for note in notes:
+        found.setdefault(NUMBER.sub("", note), note)
+    return list(found.values())
 
 
 class Objective(ABC):

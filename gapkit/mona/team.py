@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -10,7 +13,10 @@ import torch.distributed as distributed
 from torch import Tensor
 
 from gapkit.arrays import Rows
-from gapkit.errors import OptionError
+from gapkit.errors import OptionError, TrainingError
+
+SPOKEN = "gapkit/spoken"
+STORE_SECONDS = 5
 
 
 class Team:
@@ -31,6 +37,7 @@ class Team:
 
         state: Any = PartialState(cpu=not torch.cuda.is_available())
         self.size, self.rank = int(state.num_processes), int(state.process_index)
+        self._device: torch.device = state.device
 
     @property
     def first(self) -> bool:
@@ -57,7 +64,8 @@ class Team:
         if self.size == 1 or not given:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in given])
-        distributed.all_reduce(flat)
+        with _together():
+            distributed.all_reduce(flat)
         flat /= self.size
         start = 0
         for tensor in given:
@@ -70,20 +78,42 @@ class Team:
         A loss of gathered rows that every process computes has, averaged over the processes, the gradient that it has
         in a single one.
         """
-        return rows if self.size == 1 else _Gathered.apply(rows, self.rank, self.size)  # type: ignore[no-any-return]
+        if self.size == 1:
+            return rows
+        with _together():
+            return _Gathered.apply(rows, self.rank, self.size)  # type: ignore[no-any-return]
 
     def agree(self, value: float) -> float:
         """The first process's value, where all have to decide alike."""
         if self.size == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64)
-        distributed.broadcast(told, src=0)
+        told = torch.tensor([value], dtype=torch.float64, device=self._device)
+        with _together():
+            distributed.broadcast(told, src=0)
         return float(told)
+
+    def most(self, value: float) -> float:
+        """The largest value of all processes, where one that asks for something is enough."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64, device=self._device)
+        with _together():
+            distributed.all_reduce(told, op=distributed.ReduceOp.MAX)
+        return float(told)
+
+    def same(self, text: str) -> str:
+        """The first process's text."""
+        told = [text]
+        if self.size > 1:
+            with _together():
+                distributed.broadcast_object_list(told, src=0, device=self._device)
+        return told[0]
 
     def wait(self) -> None:
         """Come back when all processes are here."""
         if self.size > 1:
-            distributed.barrier()
+            with _together():
+                distributed.barrier()
 
 
 class _Gathered(torch.autograd.Function):
@@ -101,3 +131,38 @@ class _Gathered(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """The gradient of one's own rows."""
         return gradients[0][ctx.place] * ctx.size, None, None
+
+
+@contextmanager
+def _together() -> Generator[None]:
+    """What all processes do at the same time; where one is gone, the others end in words.
+
+    Raises:
+        TrainingError: another process has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        what = str(error).partition(". ")[0]
+        raise TrainingError(
+            f"another process of this run has ended ({what})",
+            expected="all processes until the end",
+            remedy="see what it said or why it was killed, and repeat the command: it goes on where it was",
+        ) from error
+
+
+def first_to_speak() -> bool:
+    """Whether no other process of this run has had something to say: of several messages one is enough.
+
+    Asked of the store by which the processes found each other; where there is none, everyone speaks.
+    """
+    found: Any = distributed
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "")
+    if address is None or not port.isdecimal():
+        return True
+    try:
+        patience = timedelta(seconds=STORE_SECONDS)
+        store = found.TCPStore(address, int(port), is_master=False, timeout=patience, wait_for_workers=False)
+        return bool(store.add(SPOKEN, 1) == 1)
+    except RuntimeError:
+        return True

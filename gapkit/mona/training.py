@@ -22,7 +22,7 @@ from gapkit.mona.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from gapkit.mona.interrupts import held_interrupts
+from gapkit.mona.interrupts import Interrupts, held_interrupts
 from gapkit.mona.looks import look
 from gapkit.mona.low_rank import LowRankAdapters
 from gapkit.mona.memory import peak_bytes
@@ -30,13 +30,15 @@ from gapkit.mona.model import Part, Parts, TargetModel, not_frozen
 from gapkit.mona.order import Epochs
 from gapkit.mona.record import Record
 from gapkit.mona.samples import TrainingSamples
-from gapkit.mona.stages import Stage, clip, make_optimiser, rate, set_rates
+from gapkit.mona.stages import Stage, clip, each_once, make_optimiser, rate, set_rates
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import TrainingOptions
 from gapkit.types import Progress, no_progress
 
 STEP_STREAM = 103
 LARGEST_SEED = 2**31
+ENDING = 2.0
+"""Asked for by a process that was interrupted; one that has to save asks for 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,9 +94,11 @@ class Training:
         """
         self._resume()
         first = 0 if self._resumed is None else self._resumed.stage
-        for index in range(first, len(stages)):
-            self._run_stage(index, stages[index])
-        self._save(len(stages), 0, None)
+        with held_interrupts() as interrupts:
+            for index in range(first, len(stages)):
+                self._run_stage(index, stages[index], interrupts)
+            self._save(len(stages), 0, None)
+        interrupts.check()
         if self._best:
             self.model.load_state_dict(self._best)
         if self.setting.low_rank is not None:
@@ -113,13 +117,13 @@ class Training:
             setting.low_rank.insert(self.model.encoder.module)
         self.model.load_state_dict(weights)
         self._best = part(found.tensors, "best.")
-        for name in part(found.tensors, "embedder."):
-            stage = name.partition(".")[0]
-            self.embedders[stage] = part(found.tensors, f"embedder.{stage}.")
         self.record = Record.of(found.told)
+        for stage in dict.fromkeys(entry["stage"] for entry in self.record.history):  # a file's tensors are sorted
+            if state := part(found.tensors, f"embedder.{stage}."):
+                self.embedders[stage] = state
         self._resumed = found
 
-    def _run_stage(self, index: int, stage: Stage) -> None:
+    def _run_stage(self, index: int, stage: Stage, interrupts: Interrupts) -> None:
         """All steps of a stage that are left."""
         trained = self._set_trained(stage)
         optimiser = make_optimiser(trained, self.setting.options.rates)
@@ -130,16 +134,17 @@ class Training:
             stage.objective.resume(self.record.history)
         self.setting.progress(stage.name, start, stage.steps)
         for step in range(start, stage.steps):
-            with held_interrupts() as interrupts:
-                ended = self._whole_step(stage, step, optimiser, trained)
+            ended = self._whole_step(stage, step, optimiser, trained)
             self.setting.progress(stage.name, step + 1, stage.steps)
             if ended:
                 self.record.stopped[stage.name] = step + 1
             late = time.monotonic() - self._saved >= self.setting.options.save_every
-            if self.setting.team.agree(float(interrupts.waiting or late)):
+            asked = self.setting.team.most(ENDING if interrupts.waiting else float(late))
+            if asked:
                 # After an early end none is left: a run that goes on from here must not take up the rest.
                 self._save(index, stage.steps if ended else step + 1, optimiser)
-            interrupts.check()
+            if asked == ENDING:  # all processes at the same step, whichever of them was interrupted
+                raise KeyboardInterrupt
             if ended:
                 break
         self.embedders[stage.name] = _copied(self.model.embedder.state_dict())
@@ -155,6 +160,7 @@ class Training:
         spent = time.monotonic() - began
         self.record.seconds += spent
         self.record.passes += stage.passes
+        self.record.notes = each_once([*self.record.notes, *stage.objective.notes])
         rates = {f"rate_{group['part']}": group["lr"] for group in optimiser.param_groups}
         more = {"seconds": spent, "peak_bytes": peak_bytes(self.setting.device)}
         self.record.history.append({"stage": stage.name, "step": step, **told, **rates, **more})

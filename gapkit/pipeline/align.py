@@ -14,6 +14,7 @@ from gapkit.estimates import Estimate
 from gapkit.mona.learner import Learned, Surrogate, learn
 from gapkit.mona.lesson import Lesson
 from gapkit.mona.looks import METRICS, metric_of, sample_scores
+from gapkit.mona.methods import ALIGNMENT, WARM_UP
 from gapkit.mona.timing import timed_steps
 from gapkit.pipeline.activations import choose_embedder
 from gapkit.pipeline.align_measures import AlignedGaps, measure_gaps, probe_tuned
@@ -114,7 +115,7 @@ def seed_folder(folder: Path, seed: int) -> Path:
 
 def aligned_embedder(learned: Learned) -> object:
     """The embedder for the pretrained source: at the end of the alignment, else of the warm-up, else the tuned one."""
-    return (list(learned.earlier.values()) or [learned.embedder])[-1]
+    return learned.earlier.get(ALIGNMENT) or learned.earlier.get(WARM_UP) or learned.embedder
 
 
 def _known(source: Source, surrogate: Target | None) -> Surrogate:

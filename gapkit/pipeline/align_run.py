@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,25 +39,32 @@ def align_run(
 ) -> AlignmentResult:
     """Align what was asked for by name and write the run folder.
 
-    A run that is whole already is read instead; one that was interrupted goes on from its checkpoints.
+    A run that is whole already is read instead; one that was interrupted goes on from its checkpoints. Of several
+    processes the first one measures, writes, and says which folder it is.
 
     Raises:
         GapkitError: something does not go together, or the folder cannot be used.
     """
-    path = folder.path
     _check(folder)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        Team()  # each has its own GPU before a model is loaded to it
     source, target = request.load()
+    team = Team()
+    path = Path(team.same(str(folder.path)))
     if (path / RESULT).is_file() and not folder.overwrite:
         found = AlignmentResult.from_json((path / RESULT).read_text(encoding="utf-8"))
         parts = divide(target, options)
         told = options.numbers() | {"precision": source.precision}
         check_same(found.provenance, provenance(parts.test, told, source.weights_hash), path)
         return found
-    if folder.overwrite:
+    if folder.overwrite and team.first:
         _clear(path)
     make_folder(path)
+    team.wait()
+    if not team.first:
+        options = replace(options, measure=False, probe=False)
     result = align(source, target, options=options, folder=path, progress=progress)
-    if Team().first:
+    if team.first:
         write_weights(result, path)
         result.save(path)
     return result

@@ -17,13 +17,8 @@ from PIL import Image
 import gapkit as gk
 from gapkit.arrays import seeded_torch
 from gapkit.cli.app import run
+from tests.cli.launched import HEEDING
 
-HEEDING = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("gapkit", run_name="__main__", alter_sys=True)
-"""
-"""``python -m gapkit`` that can be interrupted also where the tests run in the background, which ignores interrupts."""
 REQUEST = ["measure", "--source", "vit", "--target", "sample:digits", "--layers", "blocks.0"]
 FAST = ["--max-samples", "300", "--bootstrap", "200", "--quiet"]
 

@@ -80,6 +80,21 @@ def test_full_disk_is_a_clear_error_and_leaves_the_old_file(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_process_has_left_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result.json"
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert [item.name for item in tmp_path.iterdir()] == [".result.json.part"]
+    run_folder.write_atomically(path, b"new")
+    assert [item.name for item in tmp_path.iterdir()] == ["result.json"]
+
+
 def test_check_folder_creates_nothing_and_refuses_what_is_in_use(tmp_path: Path) -> None:
     assert run_folder.check_folder(tmp_path / "new" / "run") == tmp_path / "new" / "run"
     assert list(tmp_path.iterdir()) == []
