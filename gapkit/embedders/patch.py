@@ -35,7 +35,7 @@ class PatchOptions:
             patches for everything else.
         init: "source", from the source's own weights; "random".
         tokens: how many of a sample, exactly for series and tables, at most for fields; None for as many as the source
-            has, or about that.
+            has, or about that, and about 32 of a series where the encoder has no places of its own.
         seed: of what is random.
     """
 

@@ -1,4 +1,4 @@
-"""How many patches of which size: about as many as the source's own embedder gives, and what its encoder takes."""
+"""How many patches of which size: about as many as the source's own embedder gives or fewer, as its encoder takes."""
 
 from __future__ import annotations
 

@@ -154,11 +154,11 @@ def test_series_of_any_length(
     samples = target("series", channels, length)
     embedder = learned_embedder(samples, parts[name], PatchOptions(kind="patch"))
     check_runs(embedder, sources[name], samples)
-    most, own = {"vit": (10**9, 64), "timm swin": (64, 64), "hf bert": (40, 64)}[name]
+    most, own = {"vit": (10**9, 32), "timm swin": (64, 64), "hf bert": (40, 32)}[name]
     if exact(name):
         assert embedder.count == own
     else:
-        # Naively: every kernel that fits, the number of patches nearest to the source's own in ratio.
+        # Naively: every kernel that fits, the number of patches nearest to 32 in ratio.
         counts = [ceil(length / kernel) for kernel in range(1, length + 1)]
         fitting = [count for count in counts if count <= most and (count > 1 or length == 1)]
         assert embedder.count == min(fitting, key=lambda count: abs(np.log(count / own)))
