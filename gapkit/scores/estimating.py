@@ -46,8 +46,8 @@ class OwnNull(Protocol):
 class Bounded(Protocol):
     """A score that may be on a boundary: leaving samples out shows one side of how it varies only."""
 
-    def boundary(self, inputs: ScoreInputs) -> str:
-        """Which boundary the score is on; empty where it is on none."""
+    def boundary(self, inputs: ScoreInputs, left: int) -> str:
+        """Which boundary the score is on, of all samples or of the ``left`` ones; empty where it is on none."""
         ...
 
 
@@ -210,6 +210,7 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict
     Beside an interval, the reason says what is not in it.
     """
     dealt = _blocks(inputs, count)
+    left = len(inputs.labels) - (int(np.bincount(dealt.ids + 1)[1:].max()) if isinstance(dealt, Blocks) else 0)
     found: dict[str, tuple[Jackknife | None, str]] = {}
     for one in begun:
         if one.probe is not None:
@@ -217,7 +218,7 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict
             found[one.score.traits.name] = (None if shared is None else _shares(one, one.probe, shared), "")
         elif isinstance(dealt, str):
             found[one.score.traits.name] = (None, dealt)
-        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs)):
+        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs, left)):
             found[one.score.traits.name] = (None, f"no interval: {boundary}")
     others = [one for one in begun if one.score.traits.name not in found]
     return found if isinstance(dealt, str) else found | _leave_out(others, inputs, dealt)
