@@ -182,7 +182,9 @@ def _check_rare(counts: Indices, what: str) -> None:
     """
     if counts.sum() < LEAST_BLOCKS:
         raise UndefinedError(
-            f"{counts.sum()} {what}", expected=f"at least {LEAST_BLOCKS}, to leave out one by one", remedy="give more"
+            f"{counts.sum()} {what}" if counts.sum() > 1 else "one " + what.removesuffix("s"),
+            expected=f"at least {LEAST_BLOCKS}, to leave out one by one",
+            remedy="give more",
         )
     rare = int((counts < LEAST_BLOCKS).sum())
     if rare > MOST_RARE * len(counts):
