@@ -168,7 +168,7 @@ class OTDD:
         highest=None,
         better="lower",
         conditional=True,
-        cost="O(n^2 d + n^2.5 + C S d n) time, O(n^2) memory",
+        cost="O(n^2 d + n^2.5 + C S d n) time, O(n^2) memory; at most 5000 samples of each side, 2000 in measure",
         avoids="half the square returned for the distance; Sinkhorn stopped before it converged, without evidence; "
         "d(A, A) above 0; labels other than 0..K-1 refused or misread; unsquared distances of means",
         unit="squared features",
@@ -178,6 +178,11 @@ class OTDD:
         subsample=5000,
     )
     options: OTDDOptions = OTDDOptions()
+
+    @property
+    def limit(self) -> int | None:
+        """The largest number of samples of either side; sliced ones read all."""
+        return None if self.options.outer == "sliced" else self.options.limit
 
     def between(self, pair: PairInputs) -> float:
         """The distance, in the unit of the options.
