@@ -15,7 +15,7 @@ from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.permuting import MOST_PERMUTATIONS, no_null, permuted, summarise_null
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import Jackknife, deal, kept
+from gapkit.statistics.jackknife import STILL, Jackknife, deal, kept
 from gapkit.types import Traits
 
 BLOCKS = 10
@@ -92,7 +92,8 @@ def _leave_out(distance: Distance, pair: PairInputs, value: float) -> tuple[Jack
             replicates.append(distance.between(take(pair, kept(first, block), kept(second, block))))
         except UndefinedError as error:
             return None, f"no interval: without a block of the samples, {error.got}"
-    return Jackknife(value=value, replicates=np.array(replicates)), ""
+    jackknife = Jackknife(value=value, replicates=np.array(replicates))
+    return (jackknife, "") if jackknife.varies else (None, STILL)
 
 
 def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOptions) -> Null | None:

@@ -15,7 +15,7 @@ from gapkit.scores.inputs import Score, ScoreInputs
 from gapkit.scores.permuting import Statistic, permuted_nulls
 from gapkit.scores.probes import ShareOfHits, hit_interval
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import Blocks, Jackknife, deal, deal_classes, kept
+from gapkit.statistics.jackknife import STILL, Blocks, Jackknife, deal, deal_classes, kept
 from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
@@ -172,6 +172,8 @@ def _estimate(scores: Sequence[Score], inputs: ScoreInputs, options: EstimateOpt
             found[traits.name] = undefined_score(traits, n, one)
             continue
         jackknife, reason = replicates[traits.name]
+        if one.probe is None and jackknife is not None and not jackknife.varies:
+            reason = STILL
         row = replace(
             undefined_score(traits, n, reason).row,
             value=one.value,
@@ -201,7 +203,11 @@ def _interval(one: Begun, jackknife: Jackknife | None, inputs: ScoreInputs, leve
     if one.probe is not None:
         return hit_interval(one.probe, inputs, level=level)
     traits = one.score.traits
-    return None if jackknife is None else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
+    return (
+        None
+        if jackknife is None or not jackknife.varies
+        else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
+    )
 
 
 def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict[str, tuple[Jackknife | None, str]]:

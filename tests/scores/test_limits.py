@@ -1,17 +1,23 @@
-"""Distances that read so many samples of either side: they are drawn once, before blocks are left out, and counted."""
+"""Limits: of the samples that are read, drawn once and counted; and of a score, at which nothing is seen to vary."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gapkit.arrays import generator
 from gapkit.scores import catalogue
+from gapkit.scores.c2st import C2st
 from gapkit.scores.distance_estimates import TARGET_STREAM, Limited, estimate_distance, take
 from gapkit.scores.energy import Energy
-from gapkit.scores.estimating import EstimateOptions
-from gapkit.scores.inputs import Distance, PairInputs
+from gapkit.scores.estimating import EstimateOptions, estimate_score
+from gapkit.scores.gbc import GBC
+from gapkit.scores.inputs import Distance, PairInputs, ScoreInputs
+from gapkit.scores.leep import LEEP
 from gapkit.scores.mmd import Mmd
+from gapkit.scores.nce import NCE
 from gapkit.scores.otdd import OTDD
 from gapkit.scores.otdd_options import OTDDOptions
 from gapkit.scores.sinkhorn import Sinkhorn
@@ -48,3 +54,18 @@ def test_all_that_draw_say_how_many_and_a_sliced_one_draws_none() -> None:
         assert (limit is None) == (distance.traits.subsample is None)
         assert limit is None or limit <= distance.traits.subsample
     assert OTDD(options=OTDDOptions(outer="sliced", limit=5)).limit is None
+
+
+def test_what_no_block_changes_has_no_interval_of_no_width() -> None:
+    options, labels = EstimateOptions(permutations=0), np.arange(60) % 3
+    sides = pair(60, 40)
+    apart = estimate_distance(C2st(), PairInputs(target=sides.target, surrogate=sides.surrogate + 100), options)
+    certain = np.log(np.eye(3)[labels] + 1e-300)
+    perfect = ScoreInputs(features=np.zeros((60, 1)), labels=labels, log_probabilities=certain)
+    rows = [apart, *(estimate_score(score, perfect, options).row for score in (LEEP(), NCE(), GBC()))]
+    assert [row.value for row in rows] == [1.0, 0.0, 0.0, -6.0]
+    for row in rows:
+        assert (row.interval, row.status) == (None, "ok")
+        assert row.reason == "no interval: it is the same without any block of the samples"
+    varying = estimate_score(NCE(), replace(perfect, labels=(np.arange(60) + (np.arange(60) < 5)) % 3), options).row
+    assert varying.interval[0] < varying.value < varying.interval[1]
