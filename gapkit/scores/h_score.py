@@ -102,7 +102,8 @@ class HScore:
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
             sums = whitening.class_sums(codes, n_classes)
-            return float((np.square(sums).sum(axis=1) / class_counts(codes, n_classes)).sum())
+            found = float((np.square(sums).sum(axis=1) / class_counts(codes, n_classes)).sum())
+            return min(found, n_classes - 1.0)
 
         return score
 

@@ -93,6 +93,7 @@ def sinkhorn_divergence(
         OptionError: options that are not positive.
 
     Example:
+        >>> import numpy as np
         >>> x = np.array([[0.0], [1.0]])
         >>> found = sinkhorn_divergence(x, x + 3)
         >>> round(found.value, 6), found.epsilon, found.converged
