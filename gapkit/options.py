@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import cast
 
 from gapkit.errors import OptionError, did_you_mean
@@ -55,3 +56,22 @@ def check_least(option: str, value: object, least: int) -> None:
         raise OptionError(f"{option} {value!r}", expected=f"a whole number of at least {least}", remedy=remedy)
     if int(value) < least:
         raise OptionError(f"{option} {value}", expected=f"at least {least}", remedy=remedy)
+
+
+def check_number(option: str, value: object, *, least: float | None = None) -> None:
+    """Refuse what is no finite number above 0, or of at least ``least``.
+
+    Raises:
+        OptionError: names the option.
+
+    Example:
+        >>> check_number("epsilon", 1e-4)
+        >>> check_number("strength", 0, least=0)
+    """
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if not (math.isfinite(number) and (number > 0 if least is None else number >= least)):
+        raise OptionError(
+            f"{option} {value!r}",
+            expected="a positive finite number" if least is None else f"a finite number, {least:g} or more",
+            remedy=f"give {option} another value",
+        )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from gapkit.errors import OptionError
-from gapkit.options import check_choice, check_least
+from gapkit.options import check_choice, check_least, check_number
 
 Method = Literal["central", "one_sided", "exact", "naive"]
 DEFAULT_STEP = 1e-3
@@ -54,13 +52,13 @@ class HypergradientOptions:
             OptionError: names the field.
         """
         check_choice("method", self.method, get_args(Method))
-        _check_number("alpha", self.alpha)
-        _check_number("weight", self.weight, zero=True)
-        _check_number("check_bar", self.check_bar)
+        check_number("alpha", self.alpha)
+        check_number("weight", self.weight, least=0)
+        check_number("check_bar", self.check_bar)
         if isinstance(self.step, str):
             check_choice("step", self.step, ("auto",))
         else:
-            _check_number("step", self.step)
+            check_number("step", self.step)
         check_least("microbatches", self.microbatches, 1)
         if self.check_every is not None:
             check_least("check_every", self.check_every, 1)
@@ -69,17 +67,3 @@ class HypergradientOptions:
     def differences(self) -> bool:
         """Whether gradients at several points are compared."""
         return self.method in ("central", "one_sided")
-
-
-def _check_number(option: str, value: float, *, zero: bool = False) -> None:
-    """Refuse what is no positive number.
-
-    Raises:
-        OptionError: names the option.
-    """
-    if not (0 < value < math.inf or (zero and value == 0)):
-        raise OptionError(
-            f"{option} {value!r}",
-            expected="a finite number, 0 or more" if zero else "a positive finite number",
-            remedy=f"give {option} another value",
-        )

@@ -20,6 +20,7 @@ from gapkit.pipeline.activations import choose_embedder
 from gapkit.pipeline.align_measures import AlignedGaps, measure_gaps, probe_tuned
 from gapkit.pipeline.align_options import AlignOptions, Budget
 from gapkit.pipeline.align_samples import Parts, divide, held_out_estimate
+from gapkit.pipeline.arguments import check_source, check_surrogate, check_target
 from gapkit.pipeline.summary import describe_target, provenance
 from gapkit.results import AlignmentResult, Cost, Metric, SeedRun, SourceSummary
 from gapkit.types import Progress, Target, no_progress
@@ -54,6 +55,9 @@ def align(
     Raises:
         GapkitError: source, target and options do not go together, or the training cannot go on.
     """
+    check_source(source)
+    check_target(target)
+    check_surrogate(surrogate)
     options, started = options or AlignOptions(), time.monotonic()
     surrogate, parts = surrogate or source.surrogate, divide(target, options)
     learned = _learn_all(source, parts, surrogate, options, folder, progress)

@@ -13,6 +13,7 @@ from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misali
 from gapkit.gap.inputs import MisalignmentResult
 from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
 from gapkit.pipeline.activations import choose_embedder, run_source, run_surrogate
+from gapkit.pipeline.arguments import check_embedder, check_options, check_source, check_surrogate, check_target
 from gapkit.pipeline.options import MeasureOptions
 from gapkit.pipeline.pictures import example_pictures
 from gapkit.pipeline.scores import FEATURES, measure_scores, score_request
@@ -64,6 +65,11 @@ def measure(
     Raises:
         GapkitError: the target, the source and the options do not go together; the message says why.
     """
+    check_source(source)
+    check_target(target)
+    check_surrogate(surrogate)
+    check_embedder(embedder)
+    check_options(options, MeasureOptions)
     options = options or MeasureOptions()
     started = time.monotonic()
     given = {} if embedder is None else {"embedder": embedder.key}

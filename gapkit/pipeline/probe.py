@@ -12,6 +12,7 @@ from gapkit.arrays import digest
 from gapkit.errors import OptionError
 from gapkit.estimates import Estimate
 from gapkit.pipeline.activations import choose_embedder
+from gapkit.pipeline.arguments import check_source, check_surrogate
 from gapkit.pipeline.probe_options import ProbeOptions
 from gapkit.pipeline.representations import (
     Models,
@@ -116,6 +117,8 @@ def probe(
     Raises:
         GapkitError: models, samples and options do not go together; the message says why.
     """
+    check_source(before)
+    check_surrogate(surrogate)
     options, started = options or ProbeOptions(), time.monotonic()
     surrogate = _known(surrogate or before.surrogate, before)
     tuned, asked = load_tuned(before, after), load_control(before, target)

@@ -13,6 +13,7 @@ import numpy as np
 from gapkit.arrays import Floats, digest
 from gapkit.errors import OptionError
 from gapkit.pipeline.activations import choose_embedder, run_source
+from gapkit.pipeline.arguments import check_options, check_source, check_surrogate, check_target
 from gapkit.pipeline.options import RankOptions
 from gapkit.pipeline.scores import FEATURES, measure_scores, score_request
 from gapkit.pipeline.selection import select
@@ -91,9 +92,12 @@ def rank(
     Raises:
         GapkitError: a source cannot be loaded, or does not go with the target.
     """
+    check_options(options, RankOptions)
     options = options or RankOptions()
     started = time.monotonic()
     named = _by_name(sources)
+    check_target(target)
+    check_surrogate(surrogate)
     used, notes = select(target, options)
     examined: list[Examined] = []
     for name, source in _loaded(named, load):
@@ -208,7 +212,8 @@ def _by_name(sources: Source | str | Iterable[Source | str] | Mapping[str, Sourc
         several = [sources] if isinstance(sources, str) or not isinstance(sources, Iterable) else sources
         pairs = [(one if isinstance(one, str) else getattr(one, "name", ""), one) for one in several]
     for _, source in pairs:
-        _check_source(source)
+        if not isinstance(source, str):
+            check_source(source)
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -220,18 +225,3 @@ def _by_name(sources: Source | str | Iterable[Source | str] | Mapping[str, Sourc
     if not pairs:
         raise OptionError("no sources", expected="at least one", remedy="name sources with commas between")
     return dict(pairs)
-
-
-def _check_source(given: object) -> None:
-    """Refuse what is neither a source nor the name of one."""
-    if isinstance(given, str):
-        return
-    # Imported here: whoever has no names has a model, and so torch already.
-    from gapkit.sources.source import Source
-
-    if not isinstance(given, Source):
-        raise OptionError(
-            f"{type(given).__name__} among the sources",
-            expected="sources, or their names",
-            remedy="make a source of a module by gapkit.Source.from_module(module, input=...)",
-        )

@@ -16,16 +16,21 @@ LARGEST = 1e140
 """Of features whose squares are summed over pairs of samples."""
 
 
-def check_pair(x: Array, y: Array) -> tuple[Features, Floats]:
+def check_pair(x: Array, y: Array, names: tuple[str, str] = ("x", "y")) -> tuple[Features, Floats]:
     """Two samples (n, d) and (m, d) as float64.
+
+    Args:
+        x: one of them.
+        y: the other one.
+        names: what they are called in messages.
 
     Raises:
         DataError: one of them is no matrix of finite numbers, or they differ in d.
     """
-    first, second = check_features(x, "x"), check_features(y, "y")
+    first, second = check_features(x, names[0]), check_features(y, names[1])
     if first.shape[1] != second.shape[1]:
         raise DataError(
-            f"x has {first.shape[1]} features and y has {second.shape[1]}",
+            f"{names[0]} has {first.shape[1]} features and {names[1]} has {second.shape[1]}",
             expected="the same features in both",
             remedy="take both from the same layer of the same source",
         )
@@ -71,18 +76,20 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
         >>> encode(np.array(["b", "a", "b"]), 3).tolist()
         [1, 0, 1]
     """
-    found = as_array(labels, name)
+    found, what = as_array(labels, name), "group" if name.endswith("groups") else "label"
     if found.ndim != 1 or len(found) != n:
         raise DataError(
             f"{name} has shape {found.shape} beside {n} samples",
             expected=f"shape ({n},)",
-            remedy="give one label for each sample",
+            remedy=f"give one {what} for each sample",
         )
-    check_present(found, name, what="group" if name.endswith("groups") else "label")
+    check_present(found, name, what=what)
     whole = found.dtype.kind == "f" and bool((found == np.round(found)).all())
     if found.dtype.kind not in "biuUS" and not whole:
         raise DataError(
-            f"{name} has dtype {found.dtype}", expected="integers or strings", remedy="give the class of each sample"
+            f"{name} has dtype {found.dtype}",
+            expected="integers or strings",
+            remedy=f"give the {'class' if what == 'label' else what} of each sample",
         )
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
@@ -115,21 +122,38 @@ def check_probabilities(probs: Array, labels: Array) -> Probabilities:
         DataError: they and the target labels have changed places, or rows are no distribution.
     """
     found, beside = as_array(probs, "probs"), as_array(labels, "labels")
-    if found.ndim == 1 and beside.ndim == 2:
-        raise DataError(
-            f"probs has shape {found.shape} and labels has shape {beside.shape}: they have changed places",
-            expected="probs (n, S) and labels (n,)",
-            remedy="pass the source's probabilities first and the target's labels second",
-        )
+    if found.ndim != 2 or beside.ndim != 1:
+        raise _shapes(found, beside)
     values = check_features(found, "probs")
     sums = values.sum(axis=1)
     if values.min() < 0 or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
         raise DataError(
             f"probs has entries from {values.min():.6g} and rows that sum to {sums.min():.6g} to {sums.max():.6g}",
             expected="no negative entry, and rows that sum to 1",
-            remedy="pass the source's softmax, not logits, first, and the target's labels second",
+            remedy="pass probs.T, one row for each sample"
+            if values.shape[1] == len(beside) and np.abs(values.sum(axis=0) - 1).max() <= ROW_SUM_TOLERANCE
+            else "pass the source's softmax, not logits, first, and the target's labels second",
         )
     return values / sums[:, None]
+
+
+def _shapes(probs: Array, labels: Array) -> DataError:
+    """The error for arrays that are no matrix and no vector: whether each is in the other's place."""
+    got, remedy = "", "pass the source's softmax (n, S) first and the target's classes (n,) second"
+    if labels.ndim == 2 and (probs.ndim == 1 or (_one_hot(probs) and not _one_hot(labels))):
+        got = ": they have changed places"
+    elif probs.ndim == 2 and _one_hot(labels):
+        remedy = "pass labels.argmax(axis=1) in the place of one-hot labels"
+    return DataError(
+        f"probs has shape {probs.shape} and labels has shape {labels.shape}{got}",
+        expected="probs (n, S) and labels (n,)",
+        remedy=remedy,
+    )
+
+
+def _one_hot(rows: Array) -> bool:
+    """Whether each row of a matrix has a single 1 and zeros."""
+    return rows.ndim == 2 and bool(np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all())
 
 
 def check_source_labels(source_labels: Array, labels: Array) -> Array:

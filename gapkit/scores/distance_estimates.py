@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.permuting import MOST_PERMUTATIONS, no_null, permuted, summarise_null
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import Jackknife, deal, kept
+from gapkit.statistics.jackknife import STILL, Jackknife, deal, kept
 from gapkit.types import Traits
 
 BLOCKS = 10
@@ -24,13 +25,23 @@ NULL_LIMIT = 300
 TARGET_STREAM, SURROGATE_STREAM = 53, 54
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A distance that draws from each side where it has more samples than so many."""
+
+    @property
+    def limit(self) -> int | None:
+        """The largest number of samples of either side; None where all are read."""
+        ...
+
+
 def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOptions) -> DistanceRow:
     """The distance, its interval, its floor, and where labels enter its permutation test.
 
     Of a distance that reads a subsample the samples are drawn first; blocks are left out of both sides together.
     """
     traits = distance.traits
-    pair = _subsampled(pair, traits)
+    pair = _subsampled(pair, distance.limit if isinstance(distance, Limited) else None)
     row = undefined_distance(traits, len(pair.target), "", n_surrogate=len(pair.surrogate))
     try:
         value = distance.between(pair)
@@ -81,7 +92,8 @@ def _leave_out(distance: Distance, pair: PairInputs, value: float) -> tuple[Jack
             replicates.append(distance.between(take(pair, kept(first, block), kept(second, block))))
         except UndefinedError as error:
             return None, f"no interval: without a block of the samples, {error.got}"
-    return Jackknife(value=value, replicates=np.array(replicates)), ""
+    jackknife = Jackknife(value=value, replicates=np.array(replicates))
+    return (jackknife, "") if jackknife.varies else (None, STILL)
 
 
 def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOptions) -> Null | None:
@@ -89,7 +101,7 @@ def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOption
     traits, labels = distance.traits, pair.target_labels
     if options.permutations == 0 or "labels" not in traits.needs or labels is None:
         return None
-    few = _subsampled(pair, replace(traits, subsample=NULL_LIMIT))
+    few = _subsampled(pair, NULL_LIMIT)
     name, own = f"{traits.name} of {len(few.target)} and {len(few.surrogate)} samples", few.target_labels
     count = min(options.permutations, MOST_PERMUTATIONS)
     drawn, reason = permuted(np.asarray(own), None, few.target_groups, count, pair.seed)
@@ -118,14 +130,14 @@ def _at(values: Array | None, index: Array) -> Array | None:
     return None if values is None else values[index]
 
 
-def _subsampled(pair: PairInputs, traits: Traits) -> PairInputs:
+def _subsampled(pair: PairInputs, limit: int | None) -> PairInputs:
     """The samples that a distance reads, drawn class by class before blocks are left out."""
-    if traits.subsample is None or max(len(pair.target), len(pair.surrogate)) <= traits.subsample:
+    if limit is None or max(len(pair.target), len(pair.surrogate)) <= limit:
         return pair
     return take(
         pair,
-        _draw(len(pair.target), traits.subsample, pair.target_labels, pair.seed, TARGET_STREAM),
-        _draw(len(pair.surrogate), traits.subsample, pair.surrogate_labels, pair.seed, SURROGATE_STREAM),
+        _draw(len(pair.target), limit, pair.target_labels, pair.seed, TARGET_STREAM),
+        _draw(len(pair.surrogate), limit, pair.surrogate_labels, pair.seed, SURROGATE_STREAM),
     )
 
 

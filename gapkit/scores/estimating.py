@@ -15,7 +15,7 @@ from gapkit.scores.inputs import Score, ScoreInputs
 from gapkit.scores.permuting import Statistic, permuted_nulls
 from gapkit.scores.probes import ShareOfHits, hit_interval
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import Blocks, Jackknife, deal, deal_classes, kept
+from gapkit.statistics.jackknife import STILL, Blocks, Jackknife, deal, deal_classes, kept
 from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
@@ -46,8 +46,8 @@ class OwnNull(Protocol):
 class Bounded(Protocol):
     """A score that may be on a boundary: leaving samples out shows one side of how it varies only."""
 
-    def boundary(self, inputs: ScoreInputs) -> str:
-        """Which boundary the score is on; empty where it is on none."""
+    def boundary(self, inputs: ScoreInputs, left: int) -> str:
+        """Which boundary the score is on, of all samples or of the ``left`` ones; empty where it is on none."""
         ...
 
 
@@ -172,6 +172,8 @@ def _estimate(scores: Sequence[Score], inputs: ScoreInputs, options: EstimateOpt
             found[traits.name] = undefined_score(traits, n, one)
             continue
         jackknife, reason = replicates[traits.name]
+        if one.probe is None and jackknife is not None and not jackknife.varies:
+            reason = STILL
         row = replace(
             undefined_score(traits, n, reason).row,
             value=one.value,
@@ -201,7 +203,11 @@ def _interval(one: Begun, jackknife: Jackknife | None, inputs: ScoreInputs, leve
     if one.probe is not None:
         return hit_interval(one.probe, inputs, level=level)
     traits = one.score.traits
-    return None if jackknife is None else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
+    return (
+        None
+        if jackknife is None or not jackknife.varies
+        else jackknife.interval(level=level, within=(traits.lowest, traits.highest))
+    )
 
 
 def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict[str, tuple[Jackknife | None, str]]:
@@ -210,6 +216,7 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict
     Beside an interval, the reason says what is not in it.
     """
     dealt = _blocks(inputs, count)
+    left = len(inputs.labels) - (int(np.bincount(dealt.ids + 1)[1:].max()) if isinstance(dealt, Blocks) else 0)
     found: dict[str, tuple[Jackknife | None, str]] = {}
     for one in begun:
         if one.probe is not None:
@@ -217,7 +224,7 @@ def _replicates(begun: Sequence[Begun], inputs: ScoreInputs, count: int) -> dict
             found[one.score.traits.name] = (None if shared is None else _shares(one, one.probe, shared), "")
         elif isinstance(dealt, str):
             found[one.score.traits.name] = (None, dealt)
-        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs)):
+        elif isinstance(one.score, Bounded) and (boundary := one.score.boundary(inputs, left)):
             found[one.score.traits.name] = (None, f"no interval: {boundary}")
     others = [one for one in begun if one.score.traits.name not in found]
     return found if isinstance(dealt, str) else found | _leave_out(others, inputs, dealt)

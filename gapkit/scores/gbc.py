@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gapkit.arrays import Array, Floats
-from gapkit.errors import OptionError
+from gapkit.options import check_choice, check_least
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.moments import measure_class_moments
@@ -95,14 +95,9 @@ class GBC:
         Raises:
             OptionError: another covariance, or no components.
         """
-        if self.covariance not in COVARIANCES:
-            raise OptionError(
-                f"covariance {self.covariance!r}", expected="one of " + ", ".join(COVARIANCES), remedy="use 'spherical'"
-            )
-        if self.components is not None and self.components < 1:
-            raise OptionError(
-                f"components is {self.components}", expected="at least 1, or None", remedy=f"use {COMPONENTS}"
-            )
+        check_choice("covariance", self.covariance, COVARIANCES)
+        if self.components is not None:
+            check_least("components", self.components, 1)
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Take principal components and their variances once.

@@ -102,9 +102,21 @@ class HScore:
         def score(labels: Array) -> float:
             codes, n_classes = present_classes(labels)
             sums = whitening.class_sums(codes, n_classes)
-            return float((np.square(sums).sum(axis=1) / class_counts(codes, n_classes)).sum())
+            found = float((np.square(sums).sum(axis=1) / class_counts(codes, n_classes)).sum())
+            return min(found, n_classes - 1.0)
 
         return score
+
+    def boundary(self, inputs: ScoreInputs, left: int) -> str:
+        """That without a block of samples the score is C - 1 whatever the labels, as the features' rank is theirs.
+
+        In 100 worlds of 60 samples and 57 features, the jackknife's interval had no width and never held the expected
+        score; with 50 features it held it 98 times.
+        """
+        rank = len(inputs.whitening.columns)
+        if rank < left - 1 or rank == 0:
+            return ""
+        return f"features of rank {rank} give any labels of {left} samples, which a block leaves, the H-score C - 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +157,7 @@ class ShrunkHScore:
 
         return score
 
-    def boundary(self, inputs: ScoreInputs) -> str:
+    def boundary(self, inputs: ScoreInputs, left: int) -> str:
         """That the shrinkage is at an end of its range, where it is; of one feature it is 0 by definition.
 
         In 1 600 worlds of little signal, the jackknife's interval held the expected score 37 times of 100 where the

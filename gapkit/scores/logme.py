@@ -165,7 +165,11 @@ def _check_targets(labels: Array, n: int, task: Task) -> Floats:
         )
     check_present(found, "labels")
     if found.dtype.kind not in "biuf":
-        raise DataError(f"labels has dtype {found.dtype}", expected="finite numbers", remedy="drop the other samples")
+        raise DataError(
+            f"labels has dtype {found.dtype}",
+            expected=f"numbers for {task}",
+            remedy="encode them as numbers, or give task='classification'",
+        )
     values = found.astype(np.float64)
     if task == "multilabel" and not np.isin(values, (0.0, 1.0)).all():
         raise DataError(

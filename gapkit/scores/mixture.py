@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, generator
-from gapkit.errors import OptionError
+from gapkit.options import check_choice, check_least, check_number
 from gapkit.statistics.class_sums import class_sums
 
 Covariance = Literal["diagonal", "full"]
@@ -38,17 +38,15 @@ class MixtureOptions:
     most: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse variances that may become 0.
+        """Check the ranges: with nothing added, variances may become 0.
 
         Raises:
-            OptionError: nothing is added to variances.
+            OptionError: another covariance, or a number that is out of range.
         """
-        if not self.regularisation > 0:
-            raise OptionError(
-                f"regularisation is {self.regularisation}",
-                expected="a number above 0, such as 0.01",
-                remedy="leave it out",
-            )
+        check_choice("covariance", self.covariance, get_args(Covariance))
+        check_number("regularisation", self.regularisation)
+        check_number("tolerance", self.tolerance, least=0)
+        check_least("most", self.most, 1)
 
 
 DEFAULT = MixtureOptions()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from gapkit.arrays import Array, Floats
 from gapkit.errors import OptionError
+from gapkit.options import check_number
 from gapkit.scores.checks import check_pair, check_sizes
 from gapkit.scores.inputs import PairInputs
 from gapkit.scores.pairwise import Pairs, mean_between, mean_within, pooled_median
@@ -47,14 +49,11 @@ def mmd2(x: Array, y: Array, *, bandwidth: Literal["median"] | float | Sequence[
     """
     first, second = check_pair(x, y)
     check_sizes(first, second, name="the unbiased MMD")
-    if isinstance(bandwidth, str) and bandwidth != "median":
-        raise OptionError(
-            f"bandwidth is {bandwidth!r}", expected="median, a number, or numbers", remedy="use bandwidth='median'"
-        )
     pair = PairInputs(target=first, surrogate=second)
-    if isinstance(bandwidth, float | int | np.number):
+    if isinstance(bandwidth, Real):
+        check_number("bandwidth", bandwidth)
         return _mmd2(pair.target, pair.surrogate, _squared([float(bandwidth) / pair.unit], 1.0))
-    factors = [1.0] if isinstance(bandwidth, str) else [float(factor) for factor in bandwidth]
+    factors = _factors(bandwidth)
     return _mmd2(pair.target, pair.surrogate, _squared(factors, pooled_median(pair.target, pair.surrogate)))
 
 
@@ -69,6 +68,14 @@ class Mmd:
 
     factors: tuple[float, ...] = (1.0,)
     limit: int = 2000
+
+    def __post_init__(self) -> None:
+        """Check the factors.
+
+        Raises:
+            OptionError: none, or one that is not positive.
+        """
+        _factors(self.factors)
 
     traits: ClassVar[Traits] = Traits(
         name="mmd2",
@@ -105,17 +112,27 @@ class Mmd:
             first, second = subsample_pair(other.target, other.surrogate, self.limit, seed=other.seed)
             check_sizes(first, second, name="the unbiased MMD")
             unit = pair.unit / other.unit
-            return _mmd2(first, second, [square * unit**2 for square in squares])
+            return _mmd2(first, second, [square * unit * unit for square in squares])
 
         return distance
 
 
+def _factors(bandwidth: object) -> Sequence[float]:
+    """Factors of the median bandwidth: positive numbers; 1 where they are none."""
+    if isinstance(bandwidth, str) and bandwidth == "median":
+        return [1.0]
+    factors: list[Any] = [] if isinstance(bandwidth, str) or not isinstance(bandwidth, Iterable) else [*bandwidth]
+    if not factors:
+        raise OptionError(
+            f"bandwidth is {bandwidth!r}", expected="median, a number, or numbers", remedy="use bandwidth='median'"
+        )
+    for factor in factors:
+        check_number("bandwidth", factor)
+    return [float(factor) for factor in factors]
+
+
 def _squared(factors: Sequence[float], median: float) -> list[float]:
     """s^2 of each kernel."""
-    if not factors or not all(0 < factor < np.inf for factor in factors):
-        raise OptionError(
-            f"bandwidth is {list(factors)}", expected="positive numbers", remedy="use 'median', or factors of it"
-        )
     return [factor * factor * median for factor in factors]
 
 

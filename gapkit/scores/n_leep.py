@@ -11,6 +11,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices
 from gapkit.errors import OptionError, UndefinedError
+from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leep import LEEP
@@ -113,11 +114,11 @@ class NLEEP:
         Raises:
             OptionError: no component, or a share of the variance that is none.
         """
-        if not (self.components >= 1 and 0 < self.energy <= 1):
+        check_least("components", self.components, 1)
+        check_number("energy", self.energy)
+        if self.energy > 1:
             raise OptionError(
-                f"components is {self.components} and energy {self.energy}",
-                expected="at least one component for each class, and a share of the variance above 0 and at most 1",
-                remedy="use the defaults",
+                f"energy is {self.energy}", expected="a share of the variance, at most 1", remedy=f"use {ENERGY}"
             )
 
     def on(self, inputs: ScoreInputs) -> ClusterLEEP:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Features, Labels
-from gapkit.errors import UndefinedError
+from gapkit.coercion import as_array
+from gapkit.errors import DataError, UndefinedError
 from gapkit.scores.bures import PerPair
 from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.coupling import Transport
@@ -40,7 +41,8 @@ def otdd(x1: Array, y1: Array, x2: Array, y2: Array, *, options: OTDDOptions | N
     default unit is that of squared features; the paper's distance is the root of it (``unit="paper"``).
 
     It is symmetric, invariant to one shift and one orthogonal map of both datasets, to the names of classes and the
-    order of samples, and grows with the square of a scale. Between samples of the same distribution it is above 0, the
+    order of samples, and grows with the square of a scale (``outer="sliced"``: up to the error of so many directions,
+    but for shift and scale). Between samples of the same distribution it is above 0, the
     more so the fewer and the wider they are: compare values of equal n and d.
 
     Where it departs from microsoft/otdd: the outer problem is solved exactly, or until a tolerance, with the gap to the
@@ -69,11 +71,27 @@ def otdd(x1: Array, y1: Array, x2: Array, y2: Array, *, options: OTDDOptions | N
         ([[0.0, 0.5], [0.5, 0.0]], ('2', '7'))
     """
     options = OTDDOptions() if options is None else options
-    x1, x2 = check_pair(x1, x2)
+    _check_order(x1, y1, x2)
+    x1, x2 = check_pair(x1, x2, ("x1", "x2"))
     check_squares(x1, x2)
     first, notes = prepare_side(x1, y1, name="y1", options=options)
     second, more = prepare_side(x2, y2, name="y2", options=options)
     return _result(first, second, options, notes + more)
+
+
+def _check_order(x1: Array, y1: Array, x2: Array) -> None:
+    """Refuse labels in the place of features, and features in that of labels.
+
+    Raises:
+        DataError: names the order.
+    """
+    shapes = [as_array(given, name).shape for given, name in ((x1, "x1"), (y1, "y1"), (x2, "x2"))]
+    if any(len(shape) == 1 for shape in (shapes[0], shapes[2])):
+        raise DataError(
+            f"x1, y1 and x2 have the shapes {shapes[0]}, {shapes[1]} and {shapes[2]}",
+            expected="features, labels and features: (n, d), (n,) and (m, d)",
+            remedy="pass x1, y1, x2, y2: first all of one dataset, then all of the other",
+        )
 
 
 def prepare_side(
@@ -150,7 +168,7 @@ class OTDD:
         highest=None,
         better="lower",
         conditional=True,
-        cost="O(n^2 d + n^2.5 + C S d n) time, O(n^2) memory",
+        cost="O(n^2 d + n^2.5 + C S d n) time, O(n^2) memory; at most 5000 samples of each side, 2000 in measure",
         avoids="half the square returned for the distance; Sinkhorn stopped before it converged, without evidence; "
         "d(A, A) above 0; labels other than 0..K-1 refused or misread; unsquared distances of means",
         unit="squared features",
@@ -160,6 +178,11 @@ class OTDD:
         subsample=5000,
     )
     options: OTDDOptions = OTDDOptions()
+
+    @property
+    def limit(self) -> int | None:
+        """The largest number of samples of either side; sliced ones read all."""
+        return None if self.options.outer == "sliced" else self.options.limit
 
     def between(self, pair: PairInputs) -> float:
         """The distance, in the unit of the options.

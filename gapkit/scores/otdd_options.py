@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gapkit.errors import OptionError, did_you_mean
-from gapkit.options import check_least
+from gapkit.options import check_least, check_number
 from gapkit.scores.bures import Correction, Covariance, PerPair
 from gapkit.scores.coupling import TransportEvidence
 
@@ -72,13 +72,16 @@ class OTDDOptions:
             ("unit", Unit),
         ):
             _check_choice(key, getattr(self, key), get_args(choices))
-        for key in ("regularisation", "tolerance", "max_iterations", "projections", "n_clusters"):
-            if not getattr(self, key) > 0:
-                raise OptionError(f"{key} is {getattr(self, key)}", expected="a positive number", remedy="raise it")
+        for key in ("regularisation", "tolerance"):
+            check_number(key, getattr(self, key))
+        for key in ("max_iterations", "projections", "n_clusters"):
+            check_least(key, getattr(self, key), 1)
         check_least("seed", self.seed, 0)
-        if self.limit is not None and self.limit < 1:
-            raise OptionError(f"limit is {self.limit}", expected="at least 1, or None", remedy="raise it")
-        if not (min(self.lambda_x, self.lambda_y) >= 0 and 0 < self.lambda_x + self.lambda_y < float("inf")):
+        if self.limit is not None:
+            check_least("limit", self.limit, 1)
+        for key in ("lambda_x", "lambda_y"):
+            check_number(key, getattr(self, key), least=0)
+        if self.lambda_x + self.lambda_y == 0:
             raise OptionError(
                 f"lambda_x and lambda_y are {self.lambda_x} and {self.lambda_y}",
                 expected="two weights that are not negative, one of them positive",

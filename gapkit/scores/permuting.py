@@ -11,7 +11,7 @@ from gapkit.arrays import Array, Floats, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Null
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.statistics.permutation import permutation_p, permute_labels
+from gapkit.statistics.permutation import Relabellings, permutation_p, permute_labels
 from gapkit.types import Traits
 
 MOST_PERMUTATIONS = 99
@@ -103,9 +103,14 @@ def permuted(
     within = np.zeros(len(labels), dtype=np.int64) if folds is None else folds
     if labels.ndim == 1 and labels.dtype.kind == "i":
         relabelled = permute_labels(labels, within, groups=groups, permutations=permutations, seed=seed)
-        return list(relabelled.labels[1:]), relabelled.reason
+        return list(relabelled.labels[1:]), _reason(relabelled, folds)
     # Numbers, and several labels per sample, by codes: equal ones are one, so that groups of one label trade it.
     values, codes = np.unique(labels, axis=0, return_inverse=True)
     own = codes.reshape(-1).astype(np.int64)
     relabelled = permute_labels(own, within, groups=groups, permutations=permutations, seed=seed)
-    return [values[row] for row in relabelled.labels[1:]], relabelled.reason
+    return [values[row] for row in relabelled.labels[1:]], _reason(relabelled, folds)
+
+
+def _reason(found: Relabellings, folds: Labels | None) -> str:
+    """Why there are no permuted labels; without folds nothing is said of them."""
+    return found.reason if folds is not None else found.reason.removeprefix("within folds, ")

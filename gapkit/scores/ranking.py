@@ -12,6 +12,8 @@ from gapkit.estimates import Interval
 from gapkit.statistics.jackknife import Jackknife, joint_draws
 
 TAILS = (0.025, 0.975)
+ROUNDING = 1e-10
+"""Share of two values by which they may differ and be the same: H-scores of C - 1, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ class Candidates:
         return self.values if self.higher else -self.values
 
 
+def compare(first: Floats, second: Floats) -> Floats:
+    """1 where the first is larger, -1 where the second is, 0 where they differ by rounding alone; NaN where one is.
+
+    Example:
+        >>> compare(np.array([2.0, 0.1 + 0.2]), np.array([1.0, 0.3])).tolist()
+        [1.0, 0.0]
+    """
+    apart = first - second
+    return np.where(np.abs(apart) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)), 0.0, np.sign(apart))
+
+
 def ranks(goodness: Floats) -> Floats:
     """Ranks (..., m) from 1, the best, along the last axis; equal ones share the mean of theirs, NaN has none.
 
@@ -47,8 +60,8 @@ def ranks(goodness: Floats) -> Floats:
         >>> ranks(np.array([0.2, 0.9, 0.2, np.nan])).tolist()
         [2.5, 1.0, 2.5, nan]
     """
-    above = (goodness[..., None, :] > goodness[..., :, None]).sum(axis=-1)
-    equal = (goodness[..., None, :] == goodness[..., :, None]).sum(axis=-1)
+    signs = compare(goodness[..., None, :], goodness[..., :, None])
+    above, equal = (signs > 0).sum(axis=-1), (signs == 0).sum(axis=-1)
     return np.where(np.isnan(goodness), np.nan, above + (equal + 1) / 2)
 
 
@@ -62,7 +75,7 @@ def kendall_tau(first: Floats, second: Floats) -> Floats:
         0.333
     """
     above, below = np.triu_indices(first.shape[-1], k=1)
-    signs = [np.sign(values[..., above] - values[..., below]) for values in (first, second)]
+    signs = [compare(values[..., above], values[..., below]) for values in (first, second)]
     untied = [np.abs(sign).sum(axis=-1) for sign in signs]
     scale = np.sqrt(untied[0] * untied[1])
     return np.where(scale > 0, (signs[0] * signs[1]).sum(axis=-1) / np.where(scale > 0, scale, 1.0), np.nan)

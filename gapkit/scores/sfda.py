@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats
-from gapkit.errors import OptionError, UndefinedError
+from gapkit.errors import UndefinedError
+from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.class_sums import by_class
@@ -95,8 +96,7 @@ class SFDA:
         Raises:
             OptionError: a strength that is negative or no number.
         """
-        if not 0 <= self.strength < np.inf:
-            raise OptionError(f"strength is {self.strength}", expected="a number from 0 on", remedy="use the default")
+        check_number("strength", self.strength, least=0)
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Turn the features into their principal coordinates, at most n, and scale them, once.

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gapkit.arrays import Array, Floats
-from gapkit.errors import OptionError, UndefinedError
+from gapkit.errors import UndefinedError
+from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.entropic import solve_entropic
 from gapkit.scores.inputs import PairInputs
@@ -22,6 +21,8 @@ REGULARISATION = 0.5
 standard normal samples in 768 dimensions are 1040 from 500 others and 1047 from 500 that are shifted by a vector of
 length 3 at 0.05, but 9.9 and 19.0 at 0.5. More is nearer to the distance of the means, and blind to shapes."""
 TOLERANCE, MAX_ITERATIONS = 1e-6, 10_000
+LARGEST_EPSILON = 1e200
+"""Of halves of a side that is far smaller than the other one: whatever is larger leaves every coupling uniform, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,7 @@ def sinkhorn_divergence(
         OptionError: options that are not positive.
 
     Example:
+        >>> import numpy as np
         >>> x = np.array([[0.0], [1.0]])
         >>> found = sinkhorn_divergence(x, x + 3)
         >>> round(found.value, 6), found.epsilon, found.converged
@@ -99,7 +101,8 @@ def sinkhorn_divergence(
     """
     first, second = check_pair(x, y)
     check_squares(first, second)
-    epsilon = _check_positive("regularisation", regularisation) * _median_cost(first, second)
+    _check_options(regularisation, tolerance, max_iterations)
+    epsilon = regularisation * _median_cost(first, second)
     return _diverge(first, second, epsilon, tolerance, max_iterations)
 
 
@@ -118,6 +121,14 @@ class Sinkhorn:
     tolerance: float = TOLERANCE
     max_iterations: int = MAX_ITERATIONS
     limit: int = 2000
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: an option that is not positive.
+        """
+        _check_options(self.regularisation, self.tolerance, self.max_iterations)
 
     traits: ClassVar[Traits] = Traits(
         name="sinkhorn_divergence",
@@ -150,22 +161,23 @@ class Sinkhorn:
     def anchored(self, pair: PairInputs) -> Callable[[PairInputs], float]:
         """The divergence of any pair, with the epsilon of this one: only so can two values be compared."""
         x, y = subsample_pair(pair.target, pair.surrogate, self.limit, seed=pair.seed)
-        epsilon = _check_positive("regularisation", self.regularisation) * _median_cost(x, y)
+        epsilon = self.regularisation * _median_cost(x, y)
 
         def divergence(other: PairInputs) -> float:
             sides = subsample_pair(other.target, other.surrogate, self.limit, seed=other.seed)
             unit = pair.unit / other.unit
-            found = _diverge(*sides, epsilon * unit**2, self.tolerance, self.max_iterations)
+            own = min(epsilon * unit * unit, LARGEST_EPSILON)
+            found = _diverge(*sides, own, self.tolerance, self.max_iterations)
             return other.in_features_units(_value(found), squared=True)
 
         return divergence
 
 
-def _check_positive(name: str, value: float) -> float:
-    """The value, refused where it is not positive."""
-    if not 0 < value < np.inf:
-        raise OptionError(f"{name} is {value}", expected="a positive number", remedy="leave it at its default")
-    return value
+def _check_options(regularisation: float, tolerance: float, max_iterations: int) -> None:
+    """Refuse what is not positive."""
+    check_number("regularisation", regularisation)
+    check_number("tolerance", tolerance)
+    check_least("max_iterations", max_iterations, 1)
 
 
 def _value(found: SinkhornDivergence) -> float:
@@ -194,8 +206,6 @@ def _median_cost(x: Floats, y: Floats) -> float:
 
 def _diverge(x: Floats, y: Floats, epsilon: float, tolerance: float, max_iterations: int) -> SinkhornDivergence:
     """The divergence of features that have been checked; epsilon 0 means that all samples are equal."""
-    _check_positive("tolerance", tolerance)
-    _check_positive("max_iterations", max_iterations)
     if epsilon > 0:
         cross = _solve(_costs(x, y), epsilon, tolerance, max_iterations)
         selves = [_solve(_costs(side, side), epsilon, tolerance, max_iterations) for side in (x, y)]

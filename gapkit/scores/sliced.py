@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from gapkit.arrays import AnyShape, Array, Floats, blocks, generator
-from gapkit.errors import OptionError
+from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_pair
 from gapkit.scores.inputs import PairInputs
 from gapkit.types import Traits
@@ -102,10 +102,8 @@ class SlicedWasserstein:
 
 def _check_options(projections: int, p: float) -> None:
     """Refuse what has no meaning."""
-    if projections < 1:
-        raise OptionError(f"projections is {projections}", expected="at least 1", remedy="use 200")
-    if not 1 <= p < np.inf:
-        raise OptionError(f"p is {p}", expected="a finite number, at least 1", remedy="use 2")
+    check_least("projections", projections, 1)
+    check_number("p", p, least=1)
 
 
 def _sliced(x: Floats, y: Floats, along: Directions, p: float) -> float:

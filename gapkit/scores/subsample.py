@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, Labels, generator
+from gapkit.statistics.scaling import power_of_two
 
 PAIR_STREAM = 40
 ORDER_STREAM = 41
@@ -62,6 +63,8 @@ def canonical_order(features: Features) -> Indices:
         [1.0, 0.0, 5.0]
     """
     centred = features - features.mean(axis=0)
+    # One side of a pair may be far smaller than the other, and its squares nothing in float64.
+    centred /= power_of_two(centred)
     squares = np.einsum("ij,ij->i", centred, centred)
     scale = squares.mean()
     radius = np.rint(squares * (RADIUS_STEPS / scale)) if scale > 0 else squares

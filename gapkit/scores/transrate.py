@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from gapkit.arrays import Array, Floats
-from gapkit.errors import OptionError, UndefinedError
+from gapkit.errors import UndefinedError
+from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.class_sums import by_class
@@ -95,8 +96,7 @@ class TransRate:
         Raises:
             OptionError: it is not positive.
         """
-        if not self.epsilon > 0:
-            raise OptionError(f"epsilon is {self.epsilon}", expected="a positive number", remedy=f"use {EPSILON}")
+        check_number("epsilon", self.epsilon)
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
         """Code all features once.

@@ -23,8 +23,11 @@ from gapkit.statistics.scaling import power_of_two
 
 BLOCK_STREAM, DRAW_STREAM = 50, 51
 Interval = tuple[float, float]
+ROUNDING = 1e-12
+"""Share of a value by which replicates that are the same may differ."""
 LEAST_BLOCKS = 4
 """Fewer replicates say nothing of a spread."""
+STILL = "no interval: it is the same without any block of the samples"
 LEAST_UNITS = 2
 """Of a class from which blocks take: without the only one, the classes are others."""
 MOST_RARE = 0.25
@@ -85,6 +88,11 @@ class Jackknife:
     def _layers(self) -> Indices:
         """(g,) one layer where none are named."""
         return np.zeros(len(self.replicates), dtype=np.int64) if self.layers is None else self.layers
+
+    @property
+    def varies(self) -> bool:
+        """Whether any block changes the value by more than rounding; else nothing is known of how far it may vary."""
+        return bool((np.abs(self.replicates - self.value) > ROUNDING * abs(self.value)).any())
 
     @property
     def standard_error(self) -> float:
@@ -182,7 +190,9 @@ def _check_rare(counts: Indices, what: str) -> None:
     """
     if counts.sum() < LEAST_BLOCKS:
         raise UndefinedError(
-            f"{counts.sum()} {what}", expected=f"at least {LEAST_BLOCKS}, to leave out one by one", remedy="give more"
+            f"{counts.sum()} {what if counts.sum() > 1 else what.removesuffix('s')}",
+            expected=f"at least {LEAST_BLOCKS}, to leave out one by one",
+            remedy="give more",
         )
     rare = int((counts < LEAST_BLOCKS).sum())
     if rare > MOST_RARE * len(counts):

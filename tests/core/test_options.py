@@ -8,7 +8,7 @@ import pytest
 from gapkit.arrays import generator, seeded_torch
 from gapkit.errors import OptionError
 from gapkit.gap import GapOptions
-from gapkit.options import as_names, check_choice, check_least
+from gapkit.options import as_names, check_choice, check_least, check_number
 
 WRONG_SEEDS = (-1, 1.5, "3", None, True, np.float64(2.0))
 
@@ -39,6 +39,19 @@ def test_choices_are_named() -> None:
 @pytest.mark.parametrize("number", [2, np.int32(2), np.uint8(200)])
 def test_whole_numbers_of_any_kind_are_taken(number: object) -> None:
     check_least("folds", number, 2)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, "1", None, True, [1.0]])
+def test_what_is_no_positive_number_is_refused(value: object) -> None:
+    with pytest.raises(OptionError, match="tolerance .*; expected a positive finite number; give tolerance another"):
+        check_number("tolerance", value)
+
+
+def test_a_number_may_have_another_least_value() -> None:
+    check_number("strength", 0, least=0)
+    check_number("p", np.float32(1.5), least=1)
+    with pytest.raises(OptionError, match="p 0.5; expected a finite number, 1 or more"):
+        check_number("p", 0.5, least=1)
 
 
 @pytest.mark.parametrize("seed", WRONG_SEEDS)

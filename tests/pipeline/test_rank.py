@@ -151,9 +151,9 @@ def test_two_sources_of_one_name_are_refused() -> None:
 
 
 def test_what_is_no_source_is_refused_before_anything_is_computed() -> None:
-    with pytest.raises(OptionError, match=r"Flatten among the sources.*Source\.from_module"):
+    with pytest.raises(OptionError, match=r"type Flatten; .*Source\.from_module"):
         gk.rank({"net": nn.Flatten()}, target())
-    with pytest.raises(OptionError, match="int among the sources; expected sources, or their names"):
+    with pytest.raises(OptionError, match="type int; expected a gapkit.Source; load one"):
         gk.rank([3], target())
 
 

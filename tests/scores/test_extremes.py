@@ -225,3 +225,22 @@ def test_what_depends_on_the_scale_does_so_at_its_ends():
     assert small == pytest.approx(SFDA(normalise=False).on(scaled(inputs, 1e-9))(inputs.labels), rel=1e-6)
     usual = TransRate(normalise=True).on(inputs)(inputs.labels)
     assert TransRate(normalise=True).on(scaled(inputs, 1e150))(inputs.labels) == pytest.approx(usual, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-120, 1e120, 1e160])
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_side_that_is_far_smaller_than_the_other_one(name: str, scale: float):
+    usual = pair(1.0)
+    row = estimate_distance(
+        DISTANCES[name], replace(usual, target=usual.target * scale), EstimateOptions(permutations=0)
+    )
+    numbers = [row.value, row.floor, row.halves, *(row.interval or ())]
+    if row.status == "undefined":
+        assert scale == 1e160
+        assert "divide the features" in row.reason
+    else:
+        assert all(number is not None and math.isfinite(number) for number in numbers)
+    if name == "mmd2":
+        # Beside the distance of the sides, samples of either one are the same but for the larger one's own spread.
+        assert 0 < row.value < 2
+        assert abs(row.floor) < 0.2

@@ -150,5 +150,7 @@ def test_what_cannot_be_scored():
         gbc(np.eye(3), np.array([0, 1]))
     with pytest.raises(OptionError, match="covariance 'full'"):
         gbc(np.eye(3), np.arange(3), covariance="full")
-    with pytest.raises(OptionError, match="components is 0"):
+    with pytest.raises(OptionError, match="components 2.5; expected a whole number"):
+        gbc(np.eye(3), np.arange(3), components=2.5)
+    with pytest.raises(OptionError, match="components 0; expected at least 1"):
         gbc(np.eye(3), np.arange(3), components=0)

@@ -10,6 +10,7 @@ from scipy.stats import f_oneway
 from sklearn.covariance import ledoit_wolf
 
 from gapkit.errors import DataError, UndefinedError
+from gapkit.scores.estimating import EstimateOptions, estimate_score
 from gapkit.scores.h_score import HScore, ShrunkHScore, h_score, shrunk_h_score
 from gapkit.scores.inputs import ScoreInputs
 
@@ -152,3 +153,17 @@ def test_what_cannot_be_scored(score):
     with pytest.raises(DataError, match="NaN"):
         score(np.full((2, 2), np.nan), np.array([0, 1]))
     assert score(np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])) == score(np.eye(4), np.array([0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize(("d", "known"), [(1, True), (50, True), (57, False), (80, False)])
+def test_there_is_no_interval_where_a_block_leaves_as_many_samples_as_directions(d, known):
+    """Without 3 of 60 samples, 57 samples of 57 features have the H-score C - 1 whatever they are."""
+    features, labels = np.random.default_rng(3).normal(size=(60, d)), np.arange(60) % 3
+    inputs = ScoreInputs(features=features, labels=labels)
+    row = estimate_score(HScore(), inputs, EstimateOptions(permutations=0)).row
+    assert row.value == pytest.approx(h_score(features, labels))
+    if known:
+        assert row.interval[1] - row.interval[0] > 1e-3
+    else:
+        assert row.interval is None
+        assert row.reason.startswith(f"no interval: features of rank {min(d, 59)} give any labels of 57 samples")

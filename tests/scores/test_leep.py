@@ -137,7 +137,11 @@ def test_memory_is_a_few_copies_of_the_probabilities_and_no_product_with_target_
         (np.array([[3.0, 1.0], [0.5, 0.5]]), np.array([0, 1]), "rows that sum to 1 to 4.*not logits"),
         (np.full((3, 2), 0.5), np.array([0, 1]), r"labels has shape \(2,\) beside 3 samples"),
         (np.full((3, 2), np.nan), np.array([0, 1, 1]), "probs has NaN"),
-        (np.full((3, 2), 0.5), np.full((3, 2), 0.5), r"labels has shape \(3, 2\)"),
+        (np.full((3, 2), 0.5), np.full((3, 2), 0.5), r"labels has shape \(3, 2\).*the source's softmax \(n, S\) first"),
+        (np.eye(3), np.full((3, 2), 0.5), "they have changed places"),
+        (np.full((3, 2), 0.5), np.eye(3)[[0, 1, 1]], r"labels\.argmax\(axis=1\) in the place of one-hot labels"),
+        (np.arange(3), np.arange(3), r"probs has shape \(3,\).*the source's softmax \(n, S\) first"),
+        (np.full((2, 4), 0.5), np.array([0, 1, 0, 1]), r"rows that sum to 2 to 2.*pass probs\.T"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused_in_words(probs, labels, message):

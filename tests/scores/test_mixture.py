@@ -123,8 +123,13 @@ def test_of_centres_that_are_no_points_nearest_one_no_number_is_left(seed):
     assert sorted(set(own.tolist())) == list(range(own.max() + 1))
 
 
+def test_no_other_covariance_is_taken_for_one_of_the_two():
+    with pytest.raises(OptionError, match="covariance 'ful'; .* did you mean 'full'"):
+        MixtureOptions(covariance="ful")
+
+
 def test_nothing_added_to_variances_is_refused():
-    with pytest.raises(OptionError, match="regularisation is 0"):
+    with pytest.raises(OptionError, match="regularisation 0.0; expected a positive"):
         MixtureOptions(regularisation=0.0)
 
 

@@ -156,6 +156,6 @@ def test_what_cannot_be_measured_is_refused_in_words():
         Mmd().between(PairInputs(target=x, surrogate=x[:1]))
     with pytest.raises(DataError, match="x has 2 features and y has 1"):
         mmd2(x, x[:, :1])
-    for bandwidth in (0.0, -1.0, [], [1.0, 0.0], np.inf):
+    for bandwidth in (0.0, -1.0, [], [1.0, 0.0], np.inf, None, "mean", ["a"], True):
         with pytest.raises(OptionError, match="bandwidth"):
             mmd2(x, x, bandwidth=bandwidth)

@@ -251,8 +251,10 @@ def test_the_estimator_is_the_function_with_the_seed_of_the_pair():
 
 def test_features_that_cannot_be_compared_are_refused():
     x1, y1, x2, y2 = pair(14)
-    with pytest.raises(DataError, match="4 features and y has 3"):
+    with pytest.raises(DataError, match="x1 has 4 features and x2 has 3"):
         otdd(x1, y1, x2[:, :3], y2)
+    with pytest.raises(DataError, match=r"x1, y1 and x2 have the shapes .* and \(\d+,\); expected features, labels"):
+        otdd(x1, x2, y1, y2)
     with pytest.raises(DataError, match="y2 has shape"):
         otdd(x1, y1, x2, y2[:-1])
     with pytest.raises(DataError, match="NaN"):
@@ -266,10 +268,13 @@ def test_features_that_cannot_be_compared_are_refused():
         ({"outer": "emd"}, "outer is 'emd'"),
         ({"unit": "root"}, "unit is 'root'"),
         ({"correction": 2}, "correction is 2"),
-        ({"lambda_x": -1.0}, "not negative"),
+        ({"lambda_x": -1.0}, "lambda_x -1.0; expected a finite number, 0 or more"),
         ({"lambda_x": 0.0, "lambda_y": 0.0}, "one of them positive"),
-        ({"regularisation": 0.0}, "regularisation is 0.0"),
-        ({"limit": 0}, "limit is 0"),
+        ({"regularisation": 0.0}, "regularisation 0.0; expected a positive"),
+        ({"limit": 0}, "limit 0; expected at least 1"),
+        ({"limit": 2.5}, "limit 2.5; expected a whole number"),
+        ({"n_clusters": 1.5}, "n_clusters 1.5; expected a whole number"),
+        ({"regularisation": "a"}, "regularisation 'a'; expected a positive finite number"),
         ({"inner": "exact", "outer": "sliced"}, "use inner='gaussian'"),
     ],
 )

@@ -74,3 +74,11 @@ def test_the_interval_of_a_rank_holds_the_order_of_the_truth():
         spans = rank_interval(found, drawn)
         hits += sum(low <= place <= high for (low, high), place in zip(spans, (3, 2, 1), strict=True))
     assert hits / (3 * worlds) > 0.93
+
+
+def test_values_that_differ_by_rounding_share_a_rank():
+    goodness = np.array([2.0, 2.0000000000000004, 1.9999999999999998, 1.0])
+    assert ranks(goodness).tolist() == [2.0, 2.0, 2.0, 4.0]
+    assert np.isnan(kendall_tau(goodness[:3], np.array([1.0, 2.0, 3.0])))
+    assert ranks(1e-300 * np.array([1.0, 2.0])).tolist() == [2.0, 1.0]
+    assert ranks(np.array([0.0, 1e-300, np.nan]))[:2].tolist() == [2.0, 1.0]

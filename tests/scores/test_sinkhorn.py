@@ -236,7 +236,7 @@ def test_what_cannot_be_measured_is_refused_in_words():
     with pytest.raises(DataError, match="x has 2 features and y has 1"):
         sinkhorn_divergence(x, x[:, :1])
     for option in ("regularisation", "tolerance", "max_iterations"):
-        with pytest.raises(OptionError, match=f"{option} is 0"):
+        with pytest.raises(OptionError, match=f"{option} 0;"):
             sinkhorn_divergence(x, x + 1, **{option: 0})
-        with pytest.raises(OptionError, match=f"{option} is -1"):
+        with pytest.raises(OptionError, match=f"{option} -1;"):
             Sinkhorn(**{option: -1}).between(PairInputs(target=x, surrogate=x + 1))

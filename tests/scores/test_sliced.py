@@ -114,8 +114,10 @@ def test_what_cannot_be_measured_is_refused_in_words():
     x = np.zeros((3, 2))
     with pytest.raises(DataError, match="x has 2 features and y has 1"):
         sliced_wasserstein(x, x[:, :1])
-    with pytest.raises(OptionError, match="projections is 0"):
+    with pytest.raises(OptionError, match="projections 2.5; expected a whole number"):
+        sliced_wasserstein(x, x, projections=2.5)
+    with pytest.raises(OptionError, match="projections 0;"):
         sliced_wasserstein(x, x, projections=0)
     for p in (0.5, np.inf, np.nan):
-        with pytest.raises(OptionError, match="p is"):
+        with pytest.raises(OptionError, match="p .*; expected a finite number, 1 or more"):
             SlicedWasserstein(p=p).between(PairInputs(target=x, surrogate=x))

@@ -79,7 +79,7 @@ def test_blocks_of_a_layer_hold_as_many_of_each_of_its_classes(counts, blocks, s
     groups = np.repeat(np.arange(len(units)), rng.integers(1, 4, len(units))) if grouped else None
     classes = units if groups is None else units[groups]
     if np.mean(np.array(counts) < 4) > 0.25:
-        with pytest.raises(UndefinedError, match="[0-9] groups" if grouped else "[0-9] samples"):
+        with pytest.raises(UndefinedError, match="[0-9] group" if grouped else "[0-9] sample"):
             deal_classes(classes, blocks, groups=groups, seed=seed)
         return
     found = deal_classes(classes, blocks, groups=groups, seed=seed)
