@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Array, Indices
+from gapkit.arrays import Array, Indices, Labels
 from gapkit.gap.inputs import ConditionalInputs
 from gapkit.gap.label_maps.ordering import order_columns, order_samples
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
-from gapkit.statistics.folds import Folds, by_place
+from gapkit.statistics.folds import Folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Canonical:
     """Inputs in canonical order, without target classes that have no sample.
 
     Attributes:
-        inputs: the inputs without class names; classes and groups are numbered by their places, absent classes are
+        inputs: the inputs without class names; classes and groups are numbered as they first occur, absent classes are
             left out, log-probabilities are floored.
         order: (n,) sample j of ``inputs`` is the given sample ``order[j]``.
         source_classes: (K_s,) source class j is the given ``source_classes[j]``.
@@ -46,13 +46,13 @@ class Canonical:
 def canonicalise(inputs: ConditionalInputs) -> Canonical:
     """Order samples by a projection of features, then of sorted log p, then by their class and group.
 
-    Target classes are numbered by their mean place in that order; source classes are ordered by a projection of their
+    Target classes are numbered as they first occur in that order; source classes are ordered by a projection of their
     column. Only samples that are equal in features and in p can tie; then the multiset of the samples of their class,
     and of their group, decides.
     """
     log_p = np.maximum(inputs.log_probabilities, LOG_FLOOR)
     order = order_samples(inputs.features, log_p, inputs.labels, inputs.groups)
-    classes, labels = by_place(inputs.labels[order])
+    classes, labels = _by_first_occurrence(inputs.labels[order])
     columns = order_columns(log_p[order])
     ordered = replace(
         inputs,
@@ -60,7 +60,7 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
         features=inputs.features[order],
         labels=labels,
         n_classes=len(classes),
-        groups=None if inputs.groups is None else by_place(inputs.groups[order])[1],
+        groups=None if inputs.groups is None else _by_first_occurrence(inputs.groups[order])[1],
         class_names=(),
         values=None if inputs.values is None else inputs.values[order],
         tuned=None if inputs.tuned is None else inputs.tuned[order][:, classes],
@@ -72,3 +72,12 @@ def canonicalise(inputs: ConditionalInputs) -> Canonical:
         target_classes=classes,
         n_classes=inputs.n_classes,
     )
+
+
+def _by_first_occurrence(labels: Labels) -> tuple[Indices, Labels]:
+    """The classes (or groups) that are present, as they first occur, and the samples coded by that."""
+    present, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return present[order].astype(np.int64), rank[codes.reshape(-1)]

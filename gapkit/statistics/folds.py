@@ -67,8 +67,8 @@ def stratified_folds(labels: Labels, n_folds: int = 5, *, groups: Labels | None 
         ((2,), [-1, 0, 0, 1, 1, 2, 2])
     """
     check_least("folds", n_folds, 2)
-    codes = by_place(labels)[1]
-    units = np.arange(len(codes)) if groups is None else by_place(groups)[1]
+    codes = _by_first_occurrence(labels)
+    units = np.arange(len(codes)) if groups is None else _by_first_occurrence(groups)
     scorable = _units_per_class(codes, units) >= n_folds
     if scorable.sum() < 2:
         raise _too_few(labels, n_folds, groups is not None)
@@ -97,31 +97,19 @@ def inner_folds(labels: Labels, n_folds: int = 4, *, groups: Labels | None = Non
     """
     if len(labels) < 2:
         raise DataError(f"{len(labels)} samples on the fitting side", expected="at least 2", remedy="give more samples")
-    codes, rng = by_place(labels)[1], generator(seed, INNER_STREAM)
-    units = None if groups is None else by_place(groups)[1]
+    codes, rng = _by_first_occurrence(labels), generator(seed, INNER_STREAM)
+    units = None if groups is None else _by_first_occurrence(groups)
     if units is None or units.max() == 0:
         return _spread(codes, min(n_folds, len(codes)), rng)
     return _spread_groups(codes, units, min(n_folds, int(units.max()) + 1), rng)
 
 
-def by_place(values: Labels) -> tuple[Indices, Labels]:
-    """The values that are present, by the mean position of each, and codes (n,) into them: names do not matter.
-
-    Two neighbours that change places, as samples do that were ordered by numbers with rounding, move a mean by little,
-    where they might change which of two classes comes first. Of equal means the one that occurs first counts.
-
-    Example:
-        >>> [found.tolist() for found in by_place(np.array([7, 3, 3, 3, 7, 7]))]
-        [[3, 7], [1, 0, 0, 0, 1, 1]]
-    """
-    present, first, codes = np.unique(values, return_index=True, return_inverse=True)
-    codes = codes.reshape(-1)
-    # Sums of integers, which are exact.
-    means = np.bincount(codes, weights=np.arange(len(codes), dtype=np.float64)) / np.bincount(codes)
-    order = np.lexsort((first, means))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return present[order].astype(np.int64), rank[codes]
+def _by_first_occurrence(values: Labels) -> Labels:
+    """Codes numbered in the order in which they first occur, so that names do not matter."""
+    _, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[codes.reshape(-1)]
 
 
 def _units_per_class(codes: Labels, units: Labels) -> Indices:
@@ -131,12 +119,9 @@ def _units_per_class(codes: Labels, units: Labels) -> Indices:
 
 
 def _spread(codes: Labels, n_folds: int, rng: np.random.Generator) -> Labels:
-    """Deal the samples out class by class, each class going on where the last one stopped.
-
-    Chance falls on the places within each class: two samples of different classes that change places change nothing.
-    """
-    members = np.argsort(codes, kind="stable")
-    order = members[np.lexsort((rng.random(len(codes)), codes[members]))]
+    """Deal the samples out class by class, each class going on where the last one stopped."""
+    shuffled = rng.permutation(len(codes))
+    order = shuffled[np.argsort(codes[shuffled], kind="stable")]
     folds = np.empty(len(codes), dtype=np.int64)
     folds[order] = np.arange(len(codes)) % n_folds
     return folds
