@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_a_series_gets_the_horizontal_profile_of_separable_filters() -> None:
     torch.testing.assert_close(fitted[:, 0], vertical.norm(dim=1, keepdim=True) * horizontal)
 
 
-def learned(source: gk.Source, x: np.ndarray, **options: str) -> torch.nn.Module:
+def learned(source: gk.Source, x: np.ndarray, **options: Any) -> torch.nn.Module:
     """A learned embedder's module for made samples."""
     rate = 10.0 if x.ndim > 2 or x.shape[1] > 60 else None  # short rows are tables
     samples = gk.Target(x, np.arange(len(x)) % 2, sample_rate=rate)
@@ -59,7 +61,7 @@ def test_positions_from_a_source_that_tells_places_by_padding_get_half_of_the_va
     own = source.module.stem.position
     rng = np.random.default_rng(0)
     for x in (rng.normal(size=(8, 64)), rng.normal(size=(8, 5, 16, 16))):
-        module = learned(source, x, kind="patch")
+        module = learned(source, x, kind="patch", tokens=64)
         ratio = module.position / own
         torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-4, atol=0)
         with torch.no_grad():
