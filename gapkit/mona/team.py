@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -35,9 +36,12 @@ class Team:
         # Made anew it finds the group that is there already.
         from accelerate import PartialState
 
+        there = _has_group()
         state: Any = PartialState(cpu=not torch.cuda.is_available())
         self.size, self.rank = int(state.num_processes), int(state.process_index)
         self._device: torch.device = state.device
+        if self.size > 1 and not there:
+            atexit.register(_leave)
 
     @property
     def first(self) -> bool:
@@ -114,6 +118,17 @@ class Team:
         if self.size > 1:
             with _together():
                 distributed.barrier()
+
+
+def _has_group() -> bool:
+    """Whether this process is in a group."""
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _leave() -> None:
+    """Leave the group before the interpreter ends: threads of its own that still run would abort the process."""
+    if _has_group():
+        distributed.destroy_process_group()
 
 
 class _Gathered(torch.autograd.Function):
