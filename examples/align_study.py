@@ -19,11 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
 import gapkit as gk
+from gapkit.results.comparison import PairedTest
 
 TARGETS = ("fsdd", "uci_har", "emg_gestures", "ecg5000_train", "dna_splice", "tab_satimage")
 METHODS = ("mona", "orca", "mmd", "warmup", "finetune", "finetune+", "frozen", "scratch")
@@ -142,45 +144,45 @@ def whole(study: Study, targets: tuple[str, ...], methods: tuple[str, ...]) -> d
 
 def table(study: Study, found: dict[str, dict[str, gk.AlignmentResult]]) -> str:
     """A block for each target, and the mean difference over targets."""
-    blocks: list[str] = []
-    differences: dict[str, list[float]] = {}
-    for target, results in found.items():
-        first = next(iter(results.values()))
-        metric, trials = first.metric.name, first.budget["trials"]
-        blocks.append(
-            f"{target}: {first.target.n} test samples, {len(first.seeds)} seeds, {trials} validation trials each\n"
-            f"{'method':<11}{metric + ' (95 %)':<26}{'validation':<12}{'scale':<7}"
-            f"{REFERENCE + ' less it (95 %)':<30}{'p':<9}{'seconds':<9}passes"
-        )
-        blocks[-1] += "".join(f"\n{line}" for line in rows(study, target, results, differences))
-    blocks.append(over_targets(differences))
-    return "\n\n".join(block for block in blocks if block)
+    tests = {target: paired(results) for target, results in found.items()}
+    blocks = [block(study, target, results, tests[target]) for target, results in found.items()]
+    differences: dict[str, list[Any]] = {}
+    for method, test in (item for own in tests.values() for item in own.items()):
+        differences.setdefault(method, []).append(test.difference)
+    return "\n\n".join(text for text in (*blocks, over_targets(differences)) if text)
 
 
-def rows(
-    study: Study, target: str, results: dict[str, gk.AlignmentResult], differences: dict[str, list[float]]
-) -> list[str]:
-    """A line for each method; the paired differences from the reference go into ``differences``, too."""
-    paired = {test.b: test for test in gk.compare(results[REFERENCE], *others(results)).paired if test.a == REFERENCE}
-    lines: list[str] = []
+def paired(results: dict[str, gk.AlignmentResult]) -> dict[str, PairedTest]:
+    """The reference against each other method, by the method; tests that are undefined are left out."""
+    others = [result for method, result in results.items() if method != REFERENCE]
+    tests = gk.compare(results[REFERENCE], *others).paired
+    return {test.b: test for test in tests if test.a == REFERENCE and test.status == "ok"}
+
+
+def block(study: Study, target: str, results: dict[str, gk.AlignmentResult], tests: dict[str, PairedTest]) -> str:
+    """A title and a line for each method."""
+    first = next(iter(results.values()))
+    n, seeds, trials = first.target.n, len(first.seeds), first.budget["trials"]
+    lines = [
+        f"{target}: {n} test samples, {seeds} seeds, {trials} validation trials each",
+        f"{'method':<11}{first.metric.name + ' (95 %)':<26}{'validation':<12}{'scale':<7}"
+        f"{REFERENCE + ' less it (95 %)':<30}{'p':<9}{'seconds':<9}passes",
+    ]
     for method, result in results.items():
-        test = paired.get(method)
-        said, p = "", ""
-        if test is not None and test.difference is not None and test.interval is not None and test.p is not None:
-            said, p = f"{test.difference:+.3f} ({test.interval[0]:+.3f} to {test.interval[1]:+.3f})", f"{test.p:.3f}"
-            differences.setdefault(method, []).append(test.difference)
-        estimate = result.metric.estimate
-        low, high = estimate.interval or (float("nan"), float("nan"))
+        test, estimate = tests.get(method), result.metric.estimate
+        said = "" if test is None else with_interval(test.difference, test.interval, "+.3f")
+        p = "" if test is None else f"{test.p:.3f}"
         lines.append(
-            f"{method:<11}{f'{estimate.value:.3f} ({low:.3f} to {high:.3f})':<26}{result.validation.value:<12.3f}"
+            f"{method:<11}{with_interval(estimate.value, estimate.interval, '.3f'):<26}{result.validation.value:<12.3f}"
             f"{study.best(target, method):<7g}{said:<30}{p:<9}{result.cost.seconds:<9.0f}{result.cost.passes:.0f}"
         )
-    return lines
+    return "\n".join(lines)
 
 
-def others(results: dict[str, gk.AlignmentResult]) -> list[gk.AlignmentResult]:
-    """All results but the reference's."""
-    return [result for method, result in results.items() if method != REFERENCE]
+def with_interval(value: float | None, interval: tuple[float, float] | None, form: str) -> str:
+    """A number with its interval."""
+    low, high = interval or (float("nan"), float("nan"))
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def over_targets(differences: dict[str, list[float]]) -> str:
@@ -190,8 +192,8 @@ def over_targets(differences: dict[str, list[float]]) -> str:
         if len(values) < 2:
             continue
         half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-        mean = np.mean(values)
-        lines.append(f"{method:<11}{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f}), {len(values)} targets")
+        mean = float(np.mean(values))
+        lines.append(f"{method:<11}{with_interval(mean, (mean - half, mean + half), '+.3f')}, {len(values)} targets")
     return "\n".join([f"{REFERENCE} less the method, mean over targets (95 %, Student)", *lines]) if lines else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -70,11 +69,12 @@ def align(
     quiet: common.Quiet = False,
 ) -> None:
     """Learn an embedder and tune the source on a target, and measure the gap before and after."""
+    from gapkit.mona.launch import first_process
     from gapkit.pipeline.align_run import align_run
     from gapkit.pipeline.run import RunFolder
 
     folder = RunFolder(path=out or common.default_folder("align"), overwrite=overwrite, resume=resume)
-    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    first = first_process()
     with console_progress(quiet=quiet or not first) as progress:
         result = align_run(_request(context.params), _options(context.params), folder, progress)
     if first:

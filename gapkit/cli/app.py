@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -46,7 +45,9 @@ def run(arguments: list[str] | None = None) -> None:
 
 def _say(message: str) -> None:
     """A message on stderr; of several processes that train together the first one speaks."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    from gapkit.mona.launch import several_processes
+
+    if several_processes():
         from gapkit.mona.team import first_to_speak
 
         if not first_to_speak():

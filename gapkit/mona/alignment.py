@@ -18,7 +18,7 @@ from gapkit.mona.order import ClassPairs
 from gapkit.mona.passes import Exchange
 from gapkit.mona.problem import BatchProblem, LabelledBatch, Loss
 from gapkit.mona.samples import Batch
-from gapkit.mona.stages import Objective, autocast, each_once
+from gapkit.mona.stages import Objective, autocast
 from gapkit.mona.surrogates import SurrogateTokens
 from gapkit.mona.team import Team
 from gapkit.mona.training_options import AlignmentOptions, TrainingOptions
@@ -71,7 +71,7 @@ class KnowledgeObjective(Objective):
             DataError: fewer than two surrogate classes have two samples.
         """
         self.loss, self.surrogate, self.alignment, self.training, self.team = loss, surrogate, alignment, training, team
-        self._notes: list[str] = []
+        self._notes: tuple[str, ...] = ()
         size = alignment.surrogate_batch or training.batch_size
         self._pairs = ClassPairs(labels=surrogate.labels, size=size, per_class=alignment.per_class, seed=training.seed)
         exchange = None if team.size == 1 else Exchange(reduce=team.average, gather=team.gather)
@@ -80,8 +80,8 @@ class KnowledgeObjective(Objective):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the hypergradient had to say, each once."""
-        return tuple(self._notes)
+        """What the last hypergradient had to say."""
+        return self._notes
 
     @staticmethod
     def passes_of(alignment: AlignmentOptions, training: TrainingOptions) -> float:
@@ -114,7 +114,7 @@ class KnowledgeObjective(Objective):
         self._hypergradients.count = step
         with autocast(batch.inputs, enabled=self.training.precision == "bf16"):
             found = self._hypergradients(problem)
-        self._notes = each_once([*self._notes, *found.notes])
+        self._notes = found.notes
         _leave(found, model)
         return _told(found)
 

@@ -61,7 +61,7 @@ def extra_steps(kit: Kit) -> int:
     """Steps of fine-tuning that cost as many passes as MoNA's warm-up and alignment, rounded up."""
     options, steps = kit.options, kit.options.steps
     passes = steps.warm * warm_passes(options) + steps.align * KnowledgeObjective.passes_of(kit.alignment, options)
-    return math.ceil(passes / tune_passes(kit.options))
+    return math.ceil(passes / tune_passes(options))
 
 
 def _target(kit: Kit) -> TargetObjective:

@@ -40,7 +40,7 @@ class Objective(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What there is to say about the whole stage, each once."""
+        """What there is to say of the last step; the record keeps each once."""
         return ()
 
     def resume(self, history: Sequence[dict[str, Any]]) -> None:  # noqa: B027 - most of them choose nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gapkit.embedders import LearnedEmbedder, save_embedder
 from gapkit.errors import StorageError
 from gapkit.files import write_atomically
+from gapkit.mona.launch import several_processes
 from gapkit.mona.team import Team
 from gapkit.mona.timing import BUDGET
 from gapkit.pipeline.align import align, seed_folder
@@ -46,7 +46,7 @@ def align_run(
         GapkitError: something does not go together, or the folder cannot be used.
     """
     _check(folder)
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if several_processes():
         Team()  # each has its own GPU before a model is loaded to it
     source, target = request.load()
     team = Team()

@@ -179,10 +179,10 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
     quick = replace(search, kicks=COMPARING_KICKS)
     begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
     best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
-    pending = {k: [value] for k, value in enumerate(begin)}
+    pending = {k: {value} for k, value in enumerate(begin)}
     seen: list[set[float]] = [set() for _ in parts]
     while pending:
-        following: dict[int, list[float]] = {}
+        following: dict[int, set[float]] = {}
         for value in sorted({value for values in pending.values() for value in values}):
             tempered = samples.temper(value)
             for k in [k for k, values in pending.items() if value in values]:
@@ -192,10 +192,8 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
                 loss, moved = best_temperature(samples, part.validation, part.prior, sigma, at=value)
                 if loss < best[k][0]:
                     best[k] = loss, Choice(temperature=moved, sigma=sigma)
-                    following[k] = [moved, *_beside(moved)]
-        pending = {
-            k: new for k, values in following.items() if (new := [value for value in values if value not in seen[k]])
-        }
+                    following[k] = {moved, *_beside(moved)}
+        pending = {k: new for k, values in following.items() if (new := values - seen[k])}
     return [choice for _, choice in best]
 
 
