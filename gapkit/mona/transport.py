@@ -22,10 +22,11 @@ from gapkit.mona.class_geometry import (
     tensor_side,
 )
 from gapkit.scores.checks import check_features
+from gapkit.scores.class_products import sample_costs
 from gapkit.scores.coupling import Matrix, TransportEvidence, exact_plan
 from gapkit.scores.otdd import prepare_side
 from gapkit.scores.otdd_options import OTDDOptions
-from gapkit.scores.otdd_outer import combined_evidence, entropic_solution, sample_costs
+from gapkit.scores.otdd_outer import combined_evidence, entropic_solution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -224,7 +225,10 @@ def _mean_square(features: Tensor) -> Tensor:
 
 def _costs(first: TensorSide, second: TensorSide, distances: Tensor, options: OTDDOptions) -> Matrix:
     """The cost matrix that couplings are found for, in float64 on the CPU."""
-    left, right = (Detached(features=as_float64(side.features), labels=side.labels) for side in (first, second))
+    left, right = (
+        Detached(features=as_float64(side.features), labels=side.labels, class_means=as_float64(side.means))
+        for side in (first, second)
+    )
     return sample_costs(left, right, as_float64(distances), options)
 
 
@@ -234,6 +238,7 @@ class Detached:
 
     features: Features
     labels: Labels
+    class_means: Floats
 
 
 def _numpy(values: Tensor | Array) -> Array:

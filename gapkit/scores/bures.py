@@ -8,7 +8,7 @@ singular values of ``R1 R2'`` whatever the ranks are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,8 @@ Covariance = Literal["full", "diagonal", "shrunk"]
 Correction = Literal[0, 1]
 PerPair = Float64[np.ndarray[AnyShape, np.dtype[np.float64]], "c1 c2"]
 """One number for each pair of a class of the first and one of the second sample."""
+CrossProducts = Callable[[int, Indices], Floats]
+"""``R1 R2'`` (count, r1, r2) of a class of the first sample and several of the second, which have equal ranks."""
 CANCELLATION = 1e-4
 """Share of both traces below which the distance is recomputed as the norm of a residual: nothing cancels in it."""
 
@@ -42,6 +44,11 @@ class ClassGaussians:
     means: Floats
     roots: tuple[Floats, ...]
     diagonal: bool
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether the roots are the classes' samples themselves, centred and scaled."""
+        return not self.diagonal and all(len(root) == n for root, n in zip(self.roots, self.counts, strict=True))
 
     @property
     def traces(self) -> Floats:
@@ -83,11 +90,16 @@ def class_gaussians(
     return ClassGaussians(counts=counts, means=means, roots=tuple(roots), diagonal=covariance == "diagonal")
 
 
-def squared_bures(first: ClassGaussians, second: ClassGaussians) -> PerPair:
+def squared_bures(first: ClassGaussians, second: ClassGaussians, products: CrossProducts | None = None) -> PerPair:
     """``tr C1 + tr C2 - 2 tr (C1^(1/2) C2 C1^(1/2))^(1/2)`` for all K1 x K2 pairs of classes.
 
     The squared 2-Wasserstein distance of centred Gaussians (Dowson and Landau, Journal of Multivariate Analysis 1982).
     Pairs of equal ranks r1, r2 are decomposed as one stack: O(K1 K2 r1 r2 (d + min(r1, r2))).
+
+    Args:
+        first: Gaussians of one sample.
+        second: Gaussians of the other one, of as many features.
+        products: of their roots, where they are known; computed otherwise.
 
     Example:
         >>> unit, double = np.array([[-1.0], [1.0]]), np.array([[-2.0], [2.0]])
@@ -101,8 +113,8 @@ def squared_bures(first: ClassGaussians, second: ClassGaussians) -> PerPair:
     small = CANCELLATION * distances
     for columns, stack in _by_rank(second.roots):
         for row, root in enumerate(first.roots):
-            products = root @ stack.transpose(0, 2, 1)
-            distances[row, columns] -= 2 * np.linalg.svd(products, compute_uv=False).sum(axis=1)
+            crossed = products(row, columns) if products else root @ stack.transpose(0, 2, 1)
+            distances[row, columns] -= 2 * np.linalg.svd(crossed, compute_uv=False).sum(axis=1)
     for row, column in np.argwhere(distances < small).tolist():
         distances[row, column] = squared_residual(first.roots[row], second.roots[column])
     return distances

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gapkit.arrays import AnyShape, Floats, Indices, Labels, PerSample
+from gapkit.arrays import AnyShape, Array, Floats, Indices, Labels, PerSample
 from gapkit.scores.bures import PerPair
 
 PIVOTS = 10**9
@@ -118,6 +118,7 @@ class Transport:
         labels: cost of the classes.
         entropy: what an entropic objective has beside them.
         class_coupling: (K1, K2) mass from class to class.
+        shape: (K1, K2) W^2 between classes, each about its own mean.
         evidence: of convergence.
     """
 
@@ -125,6 +126,7 @@ class Transport:
     labels: float
     entropy: float = 0.0
     class_coupling: PerPair
+    shape: PerPair
     evidence: TransportEvidence
 
 
@@ -175,8 +177,8 @@ def exact_plan(cost: Matrix) -> tuple[SparsePlan, TransportEvidence]:
     return plan, evidence
 
 
-def log_mean_exp(scores: Matrix) -> Floats:
-    """Log of the mean of exp over each row; the scores are overwritten."""
+def log_mean_exp(scores: Array) -> Array:
+    """Log of the mean of exp over each row, in the precision of the scores, which are overwritten."""
     largest = scores.max(axis=1)
     scores -= largest[:, None]
     np.exp(scores, out=scores)
@@ -195,8 +197,10 @@ def _reduce(cost: Matrix) -> float:
     scale = 2.0 ** np.ceil(np.log2(largest))
     cost /= scale
     level = WARM_SHARE * cost.mean()
-    f = -level * log_mean_exp(cost / -level)
-    g = -level * log_mean_exp((f[:, None] - cost).T / level)
+    # In float32: whatever is subtracted here, the transforms below make it feasible.
+    scores = (cost / -level).astype(np.float32)
+    f = -log_mean_exp(scores.copy())
+    g = -level * log_mean_exp((scores + f[:, None]).T)
     cost -= (cost - g).min(axis=1)[:, None]
     cost -= cost.min(axis=0)
     return float(scale)

@@ -11,11 +11,10 @@ import numpy as np
 from gapkit.arrays import Array, Features, Labels
 from gapkit.coercion import as_array
 from gapkit.errors import DataError, UndefinedError
-from gapkit.scores.bures import PerPair
 from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.coupling import Transport
 from gapkit.scores.inputs import PairInputs
-from gapkit.scores.otdd_labels import LabelledSide, any_classes, labelled_side, mean_distances, shape_distances
+from gapkit.scores.otdd_labels import LabelledSide, any_classes, labelled_side, mean_distances
 from gapkit.scores.otdd_options import OTDDOptions, OTDDResult
 from gapkit.scores.otdd_outer import exact_transport, sinkhorn_transport
 from gapkit.scores.otdd_sliced import sliced_transport
@@ -25,7 +24,7 @@ from gapkit.types import Traits
 DRAW_STREAM = 50
 
 
-OUTER: dict[str, Callable[[LabelledSide, LabelledSide, PerPair, OTDDOptions], Transport]] = {
+OUTER: dict[str, Callable[[LabelledSide, LabelledSide, OTDDOptions], Transport]] = {
     "exact": exact_transport,
     "sinkhorn": sinkhorn_transport,
     "sliced": sliced_transport,
@@ -123,8 +122,7 @@ def _draw(features: Features, labels: Labels, options: OTDDOptions) -> Array:
 
 def _result(first: LabelledSide, second: LabelledSide, options: OTDDOptions, notes: tuple[str, ...]) -> OTDDResult:
     """Solve the outer problem about the sides' own means, and put their offset back."""
-    shape = shape_distances(first, second, options)
-    solved = OUTER[options.outer](first, second, shape, options)
+    solved = OUTER[options.outer](first, second, options)
     offset = first.mean - second.mean
     apart = float(offset @ offset)
     feature_part = solved.features + options.lambda_x * apart
@@ -139,7 +137,7 @@ def _result(first: LabelledSide, second: LabelledSide, options: OTDDOptions, not
         label_part=label_part,
         entropy_part=solved.entropy,
         class_coupling=solved.class_coupling,
-        label_distances=shape + mean_distances(first, second, offset),
+        label_distances=solved.shape + mean_distances(first, second, offset),
         first_classes=first.classes,
         second_classes=second.classes,
         evidence=solved.evidence,

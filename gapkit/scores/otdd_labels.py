@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -13,7 +13,8 @@ from gapkit.coercion import as_array
 from gapkit.errors import DataError
 from gapkit.labels import encode_labels
 from gapkit.scores.bures import ClassGaussians, PerPair, class_gaussians, squared_bures
-from gapkit.scores.coupling import exact_plan, squared_distances
+from gapkit.scores.class_products import products_of_roots
+from gapkit.scores.coupling import Matrix, exact_plan, squared_distances
 from gapkit.scores.otdd_options import OTDDOptions
 
 CLUSTER_STREAM = 51
@@ -43,19 +44,10 @@ class LabelledSide:
     classes: tuple[str, ...]
     gaussians: ClassGaussians
 
-
-class Labelled(Protocol):
-    """Samples with their classes."""
-
     @property
-    def features(self) -> Features:
-        """(n, d) about their mean."""
-        ...
-
-    @property
-    def labels(self) -> Labels:
-        """(n,) class codes."""
-        ...
+    def class_means(self) -> Floats:
+        """(K, d) of the classes, about ``mean``."""
+        return self.gaussians.means
 
 
 def labelled_side(features: Features, labels: Labels, classes: tuple[str, ...], options: OTDDOptions) -> LabelledSide:
@@ -124,11 +116,22 @@ def pseudo_classes(targets: Array, *, n_clusters: int = 10, seed: int = 0, name:
     return np.argsort(np.argsort(first))[codes].astype(np.int64)
 
 
-def shape_distances(first: LabelledSide, second: LabelledSide, options: OTDDOptions) -> PerPair:
-    """What W^2 between classes has beside the distance of their means: (K1, K2)."""
+def shape_distances(
+    first: LabelledSide, second: LabelledSide, options: OTDDOptions, products: Matrix | None = None
+) -> PerPair:
+    """What W^2 between classes has beside the distance of their means: (K1, K2).
+
+    Args:
+        first: one dataset.
+        second: the other dataset.
+        options: which distance.
+        products: ``class_products`` of the two, which spare some work where they are at hand.
+    """
     left, right = first.gaussians, second.gaussians
     if options.inner == "gaussian":
-        return squared_bures(left, right)
+        if products is None or not (left.of_samples and right.of_samples):
+            return squared_bures(left, right)
+        return squared_bures(left, right, products_of_roots(products, first, second, options.correction))
     if options.inner == "exact":
         return _sample_distances(first, second)
     if options.inner == "upper":
@@ -138,8 +141,8 @@ def shape_distances(first: LabelledSide, second: LabelledSide, options: OTDDOpti
 
 def mean_distances(first: LabelledSide, second: LabelledSide, offset: Floats | float = 0.0) -> PerPair:
     """``|m - m' + offset|^2`` (K1, K2) of the classes' means; with ``first.mean - second.mean`` where they are."""
-    moved = first.gaussians.means + offset
-    return np.asarray(cdist(moved, second.gaussians.means, "sqeuclidean"), dtype=np.float64)
+    moved = first.class_means + offset
+    return np.asarray(cdist(moved, second.class_means, "sqeuclidean"), dtype=np.float64)
 
 
 def _sample_distances(first: LabelledSide, second: LabelledSide) -> PerPair:
@@ -155,7 +158,7 @@ def _sample_distances(first: LabelledSide, second: LabelledSide) -> PerPair:
 
 def _members(side: LabelledSide) -> list[Floats]:
     """The samples of each class, about its mean."""
-    means = side.gaussians.means
+    means = side.class_means
     return [side.features[side.labels == code] - means[code] for code in range(len(means))]
 
 

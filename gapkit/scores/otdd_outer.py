@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gapkit.scores.bures import PerPair
-from gapkit.scores.coupling import Matrix, Plan, Transport, TransportEvidence, exact_plan, squared_distances
+from gapkit.scores.class_products import class_products, sample_costs
+from gapkit.scores.coupling import Matrix, Plan, Transport, TransportEvidence, exact_plan
 from gapkit.scores.entropic import EntropicSolution, solve_entropic
-from gapkit.scores.otdd_labels import Labelled, LabelledSide, mean_distances, shape_distances
+from gapkit.scores.otdd_labels import LabelledSide, mean_distances, shape_distances
 from gapkit.scores.otdd_options import OTDDOptions
 
 Sides = tuple[LabelledSide, LabelledSide]
 
 
-def exact_transport(first: LabelledSide, second: LabelledSide, shape: PerPair, options: OTDDOptions) -> Transport:
+def exact_transport(first: LabelledSide, second: LabelledSide, options: OTDDOptions) -> Transport:
     """The optimum of the linear program. O(n m) memory; time grows about as n^2.5.
 
     Args:
         first: one dataset.
         second: the other dataset.
-        shape: (K1, K2) distances of classes about their own means.
-        options: the weights.
+        options: the weights, and how classes are compared.
     """
-    distances = shape + mean_distances(first, second)
-    plan, evidence = exact_plan(sample_costs(first, second, distances, options))
-    return _transport((first, second), distances, plan, evidence, options)
+    costs = _costs((first, second), options)
+    plan, evidence = exact_plan(costs.samples)
+    return _transport((first, second), costs, plan, evidence, options)
 
 
-def sinkhorn_transport(first: LabelledSide, second: LabelledSide, shape: PerPair, options: OTDDOptions) -> Transport:
+def sinkhorn_transport(first: LabelledSide, second: LabelledSide, options: OTDDOptions) -> Transport:
     """The minimum of the cost plus epsilon times the entropy KL(P || a b'); debiased, the Sinkhorn divergence.
 
     ``S = OT(1, 2) - OT(1, 1) / 2 - OT(2, 2) / 2``, all with the entropy and the same epsilon, is at least 0 and 0
@@ -36,20 +38,18 @@ def sinkhorn_transport(first: LabelledSide, second: LabelledSide, shape: PerPair
     Args:
         first: one dataset.
         second: the other dataset.
-        shape: (K1, K2) distances of classes about their own means.
-        options: weights, regularisation and tolerance.
+        options: weights, how classes are compared, regularisation and tolerance.
     """
-    whole, epsilon = _entropic((first, second), shape, options, None)
+    whole, epsilon = _entropic((first, second), options, None)
     if not options.debiased:
         return whole
-    own = [
-        _entropic((side, side), shape_distances(side, side, options), options, epsilon)[0] for side in (first, second)
-    ]
+    own = [_entropic((side, side), options, epsilon)[0] for side in (first, second)]
     return Transport(
         features=whole.features - sum(part.features for part in own) / 2,
         labels=whole.labels - sum(part.labels for part in own) / 2,
         entropy=whole.entropy - sum(part.entropy for part in own) / 2,
         class_coupling=whole.class_coupling,
+        shape=whole.shape,
         evidence=combined_evidence(whole.evidence, own[0].evidence, own[1].evidence),
     )
 
@@ -66,17 +66,6 @@ def combined_evidence(whole: TransportEvidence, own: TransportEvidence, other: T
     )
 
 
-def sample_costs(first: Labelled, second: Labelled, distances: PerPair, options: OTDDOptions) -> Matrix:
-    """``lambda_x |x_i - x'_j|^2 + lambda_y W^2(y_i, y'_j)`` (n, m) about the sides' own means."""
-    scale = np.sqrt(options.lambda_x)
-    cost = squared_distances(scale * first.features, scale * second.features)
-    # Class by class: no second matrix (n, m) is held.
-    weighted = options.lambda_y * distances[:, second.labels]
-    for code in range(len(weighted)):
-        cost[first.labels == code] += weighted[code]
-    return cost
-
-
 def entropic_solution(cost: Matrix, epsilon: float, options: OTDDOptions) -> EntropicSolution:
     """Sinkhorn under the options; points that all coincide need no regularisation, and any will do."""
     return solve_entropic(
@@ -87,18 +76,40 @@ def entropic_solution(cost: Matrix, epsilon: float, options: OTDDOptions) -> Ent
     )
 
 
-def _entropic(sides: Sides, shape: PerPair, options: OTDDOptions, epsilon: float | None) -> tuple[Transport, float]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Costs:
+    """What is transported at which cost.
+
+    Attributes:
+        samples: (n, m) of both parts, weighted.
+        classes: (K1, K2) W^2 about the sides' own means.
+        shape: the part of it that is about the classes' own means.
+    """
+
+    samples: Matrix
+    classes: PerPair
+    shape: PerPair
+
+
+def _costs(sides: Sides, options: OTDDOptions) -> _Costs:
+    """Of samples and of classes, both from one product of the samples."""
+    products = class_products(*sides)
+    shape = shape_distances(*sides, options, products)
+    classes = shape + mean_distances(*sides)
+    return _Costs(samples=sample_costs(*sides, classes, options, products), classes=classes, shape=shape)
+
+
+def _entropic(sides: Sides, options: OTDDOptions, epsilon: float | None) -> tuple[Transport, float]:
     """One entropic problem, and its epsilon: the given one, or the share of its mean cost."""
-    distances = shape + mean_distances(*sides)
-    cost = sample_costs(*sides, distances, options)
-    epsilon = options.regularisation * float(cost.mean()) if epsilon is None else epsilon
-    solved = entropic_solution(cost, epsilon, options)
-    return _transport(sides, distances, solved.plan, solved.evidence, options, epsilon * solved.entropy), epsilon
+    costs = _costs(sides, options)
+    epsilon = options.regularisation * float(costs.samples.mean()) if epsilon is None else epsilon
+    solved = entropic_solution(costs.samples, epsilon, options)
+    return _transport(sides, costs, solved.plan, solved.evidence, options, epsilon * solved.entropy), epsilon
 
 
 def _transport(
     sides: Sides,
-    distances: PerPair,
+    costs: _Costs,
     plan: Plan,
     evidence: TransportEvidence,
     options: OTDDOptions,
@@ -109,8 +120,9 @@ def _transport(
     between = plan.between_classes(first.labels, second.labels)
     return Transport(
         features=options.lambda_x * plan.mean_squared_distance(first.features, second.features),
-        labels=options.lambda_y * float(np.vdot(between, distances)),
+        labels=options.lambda_y * float(np.vdot(between, costs.classes)),
         entropy=entropy,
         class_coupling=between,
+        shape=costs.shape,
         evidence=evidence,
     )

@@ -17,7 +17,7 @@ RANK_TOLERANCE = 1e-12
 """Share of the largest eigenvalue below which a coordinate of the classes is rounding."""
 
 
-def sliced_transport(first: LabelledSide, second: LabelledSide, shape: PerPair, options: OTDDOptions) -> Transport:
+def sliced_transport(first: LabelledSide, second: LabelledSide, options: OTDDOptions) -> Transport:
     """``D`` times the mean over directions of the squared 1-D Wasserstein distance of (features, class coordinates).
 
     Classes get coordinates by classical scaling of the squared distances between all K1 + K2 of them, which reproduces
@@ -32,6 +32,7 @@ def sliced_transport(first: LabelledSide, second: LabelledSide, shape: PerPair, 
 
     O(L (n log n + n d)) time for L directions and O(n) memory beside the samples.
     """
+    shape = shape_distances(first, second, options)
     left, right = _coordinates(first, second, shape, options)
     width = first.features.shape[1] + left.shape[1]
     rows, columns, mass = quantile_coupling(len(first.features), len(second.features))
@@ -50,7 +51,11 @@ def sliced_transport(first: LabelledSide, second: LabelledSide, shape: PerPair, 
     values = width * np.array(parts)
     features, labels = values.mean(axis=0).tolist()
     return Transport(
-        features=features, labels=labels, class_coupling=coupling / len(values), evidence=_evidence(values.sum(axis=1))
+        features=features,
+        labels=labels,
+        class_coupling=coupling / len(values),
+        shape=shape,
+        evidence=_evidence(values.sum(axis=1)),
     )
 
 
