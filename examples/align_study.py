@@ -62,16 +62,18 @@ class Study:
         return self.out / target / method / "chosen"
 
     def run(self, workers: int, targets: tuple[str, ...], methods: tuple[str, ...]) -> None:
-        """Train what is missing, ``workers`` at a time: all trials, then the chosen ones."""
-        pairs = list(product(targets, methods))
-        each(
-            workers,
-            [
-                Training(self, *pair, scale, self.seeds[:1], self.trial(*pair, scale))
-                for pair, scale in product(pairs, self.scales)
-            ],
-        )
-        each(workers, [Training(self, *pair, self.best(*pair), self.seeds, self.chosen(*pair)) for pair in pairs])
+        """Train what is missing, ``workers`` at a time: of a target all trials, then the chosen ones."""
+        for target in targets:
+            trials = [
+                Training(self, target, method, scale, self.seeds[:1], self.trial(target, method, scale))
+                for method, scale in product(methods, self.scales)
+            ]
+            each(workers, trials)
+            chosen = [
+                Training(self, target, method, self.best(target, method), self.seeds, self.chosen(target, method))
+                for method in methods
+            ]
+            each(workers, chosen)
 
     def best(self, target: str, method: str) -> float:
         """The scale with the best validation metric; among equals the one nearest to 1."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import blas
+from scipy.linalg import blas  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Features, Floats, Indices, Labels
 from gapkit.scores.bures import CrossProducts, PerPair
@@ -71,8 +71,9 @@ def sample_costs(
     right += (options.lambda_x * means + options.lambda_y * distances).T[second.labels]
     rows = np.hstack([left, np.eye(len(first.class_means))[first.labels]])
     columns = np.hstack([np.eye(len(second.class_means))[second.labels], right])
+    library: Any = blas
     # In place: rows and columns change their roles because BLAS counts in Fortran's order.
-    cost = blas.dgemm(
+    cost = library.dgemm(
         1.0, columns.T, rows.T, beta=-2 * options.lambda_x, c=products.T, trans_a=True, overwrite_c=True
     ).T
     return np.maximum(cost, 0.0, out=cost)
