@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from gapkit.cli import INTERRUPTED
+from gapkit.cli import INTERRUPTED, TERMINATED, stop_code
 from gapkit.cli.align import align
 from gapkit.cli.cache import cache
 from gapkit.cli.compare import compare
@@ -31,16 +31,18 @@ for command in (measure, probe, align, compare, rank, inspect, sources, cache):
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run one command; user errors exit with 2 and one message, an interrupt with 130."""
+    """Run one command; user errors exit with 2 and one message, an interrupt with 130, SIGTERM with 143."""
     try:
         app(args=arguments, prog_name="gapkit")
     except GapkitError as error:
         _say(f"gapkit: {error}")
         sys.exit(USER_ERROR)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            _say("gapkit: interrupted; the same command goes on where it was")
-        raise
+        if stop.code != INTERRUPTED:
+            raise
+        code = stop_code()
+        _say(f"gapkit: {'terminated' if code == TERMINATED else 'interrupted'}; the same command goes on where it was")
+        sys.exit(code)
 
 
 def _say(message: str) -> None:

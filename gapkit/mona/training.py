@@ -139,11 +139,12 @@ class Training:
             if ended:
                 self.record.stopped[stage.name] = step + 1
             late = time.monotonic() - self._saved >= self.setting.options.save_every
-            asked = self.setting.team.most(ENDING if interrupts.waiting else float(late))
+            asked = self.setting.team.most(float(late) if interrupts.waiting is None else ENDING)
             if asked:
                 # After an early end none is left: a run that goes on from here must not take up the rest.
                 self._save(index, stage.steps if ended else step + 1, optimiser)
             if asked == ENDING:  # all processes at the same step, whichever of them was interrupted
+                interrupts.check()
                 raise KeyboardInterrupt
             if ended:
                 break

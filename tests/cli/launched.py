@@ -30,6 +30,7 @@ runpy.run_module("gapkit", run_name="__main__", alter_sys=True)
 """``python -m gapkit`` that can be interrupted also where the tests run in the background, which ignores interrupts."""
 DIFFERING = ("created", "seconds", "peak_bytes")
 """What two equal runs differ in."""
+ENDED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 PHASES = ("warm-up", "alignment", "fine-tuning", "measuring", "writing")
 POLL = 0.01
 
@@ -183,6 +184,6 @@ def _signalled(
     printed, said = process.communicate(timeout=120)
     assert printed == ""
     assert "Traceback" not in said
-    if process.returncode != 0 and number == signal.SIGINT:
-        assert "interrupted; the same command goes on where it was" in said
+    if process.returncode != 0 and number in ENDED:
+        assert f"gapkit: {ENDED[number]}; the same command goes on where it was" in said
     return process.returncode, watch.phase

@@ -119,7 +119,7 @@ def undisturbed(request_: list[str], tmp_path_factory: pytest.TempPathFactory) -
     [
         (signal.SIGINT, None, "interrupted; the same command goes on"),
         (signal.SIGINT, 1, "interrupted; the same command goes on"),
-        (signal.SIGTERM, None, ""),
+        (signal.SIGTERM, None, "terminated; the same command goes on"),
         (signal.SIGKILL, 0, "another process of this run has ended"),
         (signal.SIGKILL, 1, "another process of this run has ended"),
     ],

@@ -14,12 +14,13 @@ KILLS = 2
 """In each phase."""
 
 
-def test_an_interrupt_and_a_kill_lose_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_a_termination_and_a_kill_lose_nothing(tmp_path: Path) -> None:
     given = ["align", *write_inputs(tmp_path), "--budget", "200steps", "--no-measure", "--no-probe", "--quiet"]
     whole, out = tmp_path / "whole", tmp_path / "run"
     times = timed(["-m", "gapkit", *given, "--out", str(whole)], whole)
     command = [*given, "--out", str(out)]
-    assert stopped(["-c", HEEDING, *command], out, ("fine-tuning", 0.4), times=times, by=signal.SIGINT) == 130
+    assert stopped(["-c", HEEDING, *command], out, ("fine-tuning", 0.3), times=times, by=signal.SIGINT) == 130
+    assert stopped(["-m", "gapkit", *command], out, ("fine-tuning", 0.6), times=times, by=signal.SIGTERM) == 143
     assert not (out / "result.json").exists()
     assert stopped(["-m", "gapkit", *command], out, ("writing", 0.4), times=times, by=signal.SIGKILL) == -9
     finish(launch(["-m", "gapkit", *command]))
