@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Labels, Probabilities
+from gapkit.arrays import Array, Features, Floats, Labels
 from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
 from gapkit.statistics.checks import check_features
+from gapkit.statistics.mapped import MappedRows
 
 ROW_SUM_TOLERANCE = 1e-3
 """Float16 and float32 softmax rows are off by less."""
@@ -115,7 +116,7 @@ def present_classes(labels: Array) -> tuple[Labels, int]:
     return codes.astype(np.int64).reshape(-1), len(classes)
 
 
-def check_probabilities(probs: Array, labels: Array) -> Probabilities:
+def check_probabilities(probs: Array, labels: Array) -> MappedRows:
     """Source class probabilities (n, S) as float64, rows divided by their sums, which may be off by rounding.
 
     Raises:
@@ -134,7 +135,7 @@ def check_probabilities(probs: Array, labels: Array) -> Probabilities:
             if values.shape[1] == len(beside) and np.abs(values.sum(axis=0) - 1).max() <= ROW_SUM_TOLERANCE
             else "pass the source's softmax, not logits, first, and the target's labels second",
         )
-    return values / sums[:, None]
+    return MappedRows(rows=values, width=values.shape[1], function=lambda rows: rows / rows.sum(axis=1)[:, None])
 
 
 def _shapes(probs: Array, labels: Array) -> DataError:

@@ -106,10 +106,10 @@ class GBC:
             UndefinedError: a single class, by the function that is returned.
         """
         features = inputs.features
-        points = features if self.components is None else inputs.spectrum.coordinates(self.components)
+        points = features if self.components is None else inputs.spectrum.mapped(self.components)
         total = measure_class_moments(points, np.zeros(len(points), dtype=np.int64), 1).variances[0]
-        if not total.all():
-            points, total = points[:, total > 0], total[total > 0]
+        varying = total > 0
+        total = total[varying]
         dimensions = len(total)
         each = self.covariance == "diagonal"
 
@@ -118,10 +118,11 @@ class GBC:
             if dimensions == 0:
                 return -float(n_classes * (n_classes - 1))
             moments = measure_class_moments(points, codes, n_classes)
+            means, variances = moments.means[:, varying], moments.variances[:, varying]
             if each:
-                return -2 * overlap(moments.means, np.maximum(moments.variances, LEAST_VARIANCE * total))
-            mean = moments.variances.mean(axis=1, keepdims=True)
-            return -2 * overlap(moments.means, np.maximum(mean, LEAST_VARIANCE * total.mean()))
+                return -2 * overlap(means, np.maximum(variances, LEAST_VARIANCE * total))
+            mean = variances.mean(axis=1, keepdims=True)
+            return -2 * overlap(means, np.maximum(mean, LEAST_VARIANCE * total.mean()))
 
         return score
 

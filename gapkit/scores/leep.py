@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, blocks
+from gapkit.arrays import Array
 from gapkit.errors import UndefinedError
 from gapkit.scores.checks import check_probabilities, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.statistics.class_sums import class_sums
-from gapkit.statistics.totals import CACHED
+from gapkit.statistics.mapped import MappedRows
 from gapkit.types import Traits
 
 
@@ -41,10 +40,7 @@ def leep(probs: Array, labels: Array) -> float:
         (0.0, -0.693147)
     """
     p = check_probabilities(probs, labels)
-    codes = encode(labels, len(p))
-    with np.errstate(divide="ignore"):
-        log_p = np.log(p)
-    return LEEP().on(ScoreInputs(features=np.empty((len(p), 0)), labels=codes, log_probabilities=log_p))(codes)
+    return _score(p, encode(labels, len(p)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,27 +64,27 @@ class LEEP:
     )
 
     def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
-        """Take the probabilities once, a copy (n, S).
+        """Take the probabilities once.
 
         Raises:
             UndefinedError: the source has no head; or a single class, by the function that is returned.
         """
-        p = np.exp(source_probabilities(inputs, LEEP.traits.title))
+        log_p = source_probabilities(inputs, LEEP.traits.title)
+        p = MappedRows(rows=log_p, width=log_p.shape[1], function=np.exp)
+        return lambda labels: _score(p, labels)
 
-        def score(labels: Array) -> float:
-            codes, n_classes = present_classes(labels)
-            joint = class_sums(p, codes, n_classes)
-            mass = joint.sum(axis=0)
-            conditional = joint / np.where(mass > 0, mass, 1.0)
-            found, start = 0.0, 0
-            for block in blocks(p, nbytes=CACHED):
-                own = conditional[codes[start : start + len(block)]]
-                found += float(np.log(np.einsum("iz,iz->i", block, own)).sum())
-                start += len(block)
-            # Rounding can leave a perfect prediction above 1.
-            return min(0.0, found / len(codes))
 
-        return score
+def _score(p: MappedRows, labels: Array) -> float:
+    """The score of one labelling, from probabilities (n, S)."""
+    codes, n_classes = present_classes(labels)
+    joint = p.class_sums(codes, n_classes)
+    mass = joint.sum(axis=0)
+    conditional = joint / np.where(mass > 0, mass, 1.0)
+    found = 0.0
+    for place, block in p:
+        found += float(np.log(np.einsum("iz,iz->i", block, conditional[codes[place]])).sum())
+    # Rounding can leave a perfect prediction above 1.
+    return min(0.0, found / len(codes))
 
 
 def source_probabilities(inputs: ScoreInputs, title: str) -> Array:

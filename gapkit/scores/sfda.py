@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats
+from gapkit.arrays import Array, Floats, Labels, PerSample
 from gapkit.errors import UndefinedError
 from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.statistics.class_sums import by_class
+from gapkit.statistics.class_sums import class_counts, class_sums
+from gapkit.statistics.mapped import MappedRows
+from gapkit.statistics.totals import MULTIPLIED
 from gapkit.types import Traits
 
 STRENGTH = 5.0
@@ -113,15 +115,18 @@ class SFDA:
                 expected="features that differ between samples",
                 remedy="take another layer, or check how the features were made",
             )
-        points = inputs.spectrum.coordinates(d) / (np.sqrt(total) if self.normalise else 1.0)
+        points = inputs.spectrum.mapped(d, float(np.sqrt(total)) if self.normalise else 1.0)
         # Nothing but the eigenvalue that it multiplies has a unit.
         strength = self.strength if self.normalise else self.strength * inputs.unit * inputs.unit
 
         def score(labels: Array) -> float:
-            codes, n_classes = present_classes(labels)
-            return _self_challenging(points, by_class(codes, n_classes), d, strength)
+            return _self_challenging(points, *present_classes(labels), d, strength)
 
         return score
+
+
+Passed = Iterator[tuple[slice, Floats]]
+"""One pass over rows: blocks of them with their positions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +150,15 @@ class _Discriminant:
         return _softmax(rows @ self.weights + self.intercept)
 
 
-def _self_challenging(points: Features, members: list[Array], dimension: int, strength: float) -> float:
-    """The score; points are taken class by class, so that no mixed copy of all of them is held."""
-    scatter = _scatter(lambda code: points[members[code]], len(members))
-    if np.trace(scatter.within) <= LEAST_WITHIN * np.square(points).sum() / len(points):
+def _self_challenging(points: MappedRows, codes: Labels, n_classes: int, dimension: int, strength: float) -> float:
+    """The score; points are mixed block by block, so that no copy of all of them is held."""
+
+    def given() -> Passed:
+        return points.by(MULTIPLIED)
+
+    scatter = _scatter(given, codes, n_classes)
+    squares = sum(float(np.square(block).sum()) for _, block in points)
+    if np.trace(scatter.within) <= LEAST_WITHIN * squares / len(points):
         raise UndefinedError(
             "the samples of every class have the same features",
             expected="classes whose samples differ, so that they have a spread",
@@ -156,25 +166,32 @@ def _self_challenging(points: Features, members: list[Array], dimension: int, st
         )
     shrinkage = max(float(np.exp(-strength * np.linalg.eigvalsh(scatter.within)[-1])), LEAST_SHRINKAGE)
     first = _discriminant(scatter, shrinkage, dimension)
-    confidence = [_softmax(first.probabilities(points[rows]))[:, code, None] for code, rows in enumerate(members)]
-    others = (scatter.means.sum(axis=0) - scatter.means) / (len(members) - 1)
+    others = (scatter.means.sum(axis=0) - scatter.means) / (n_classes - 1)
+    confidence = _of_own_class(given(), codes, lambda rows: _softmax(first.probabilities(rows)))
 
-    def mixed(code: int) -> Floats:
-        return others[code] + confidence[code] * (points[members[code]] - others[code])
+    def mixed() -> Passed:
+        for place, block in given():
+            far = others[codes[place]]
+            yield place, far + confidence[place, None] * (block - far)
 
-    second = _discriminant(_scatter(mixed, len(members)), shrinkage, dimension)
-    own: list[Array] = [second.probabilities(mixed(code))[:, code] for code in range(len(members))]
-    return float(np.concatenate(own).mean())
+    second = _discriminant(_scatter(mixed, codes, n_classes), shrinkage, dimension)
+    return float(_of_own_class(mixed(), codes, second.probabilities).mean())
 
 
-def _scatter(rows: Callable[[int], Floats], n_classes: int) -> _Scatter:
-    """Means and scatter of the classes, from the points of one after another."""
-    means = np.stack([rows(code).mean(axis=0) for code in range(n_classes)])
-    sizes, within = np.empty(n_classes), np.zeros((means.shape[1], means.shape[1]))
-    for code in range(n_classes):
-        own = rows(code) - means[code]
+def _of_own_class(rows: Passed, codes: Labels, probabilities: Callable[[Floats], Floats]) -> PerSample:
+    """The probability (n,) that each sample's own class gets."""
+    own = [np.take_along_axis(probabilities(block), codes[place, None], axis=1)[:, 0] for place, block in rows]
+    return np.concatenate(own)
+
+
+def _scatter(passes: Callable[[], Passed], codes: Labels, n_classes: int) -> _Scatter:
+    """Means and scatter of the classes, in two passes over the rows."""
+    sizes = class_counts(codes, n_classes).astype(np.float64)
+    means = sum(class_sums(block, codes[place], n_classes) for place, block in passes()) / sizes[:, None]
+    within = np.zeros((means.shape[1], means.shape[1]))
+    for place, block in passes():
+        own = block - means[codes[place]]
         within += own.T @ own
-        sizes[code] = len(own)
     return _Scatter(sizes=sizes, means=means, within=within / sizes.sum())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapkit.arrays import Array, Features
+from gapkit.arrays import Array, Features, blocks
 from gapkit.coercion import as_floats
 from gapkit.errors import DataError
 
@@ -22,7 +22,7 @@ def check_features(features: Array, name: str = "features") -> Features:
             expected="a matrix (n, d) with at least one sample and one feature",
             remedy="give one row for each sample",
         )
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(block).all(axis=1) for block in blocks(values)]))
     if len(bad):
         raise DataError(
             f"{name} has NaN or infinite values in {len(bad)} samples, the first at sample {bad[0]}",

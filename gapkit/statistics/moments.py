@@ -11,11 +11,12 @@ from functools import reduce
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Labels, blocks
+from gapkit.arrays import Features, Floats, Indices, Labels
 from gapkit.errors import DataError
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.class_sums import class_counts, class_sums
-from gapkit.statistics.totals import CACHED, Totals, measure_totals, merge_totals
+from gapkit.statistics.mapped import MappedRows
+from gapkit.statistics.totals import Totals, measure_totals, merge_totals
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,22 +108,27 @@ class Moments:
         return self.totals.scatter - self.between
 
 
-def measure_class_moments(features: Features, codes: Labels, n_classes: int) -> ClassMoments:
+def measure_class_moments(features: Features | MappedRows, codes: Labels, n_classes: int) -> ClassMoments:
     """Two passes over (n, d): class means, then squares about them.
+
+    Args:
+        features: (n, d), or a function of them.
+        codes: (n,) class codes 0 .. K - 1.
+        n_classes: K.
 
     Example:
         >>> moments = measure_class_moments(np.array([[1.0], [3.0], [7.0]]), np.array([0, 0, 2]), 3)
         >>> moments.counts.tolist(), moments.means.tolist(), moments.squares.tolist()
         ([2, 0, 1], [[2.0], [0.0], [7.0]], [[2.0], [0.0], [0.0]])
     """
+    rows = features if isinstance(features, MappedRows) else MappedRows(rows=features, width=features.shape[1])
     counts = class_counts(codes, n_classes)
-    origin = features[0].copy()
-    offsets = class_sums(features, codes, n_classes, origin) / np.maximum(1, counts)[:, None]
-    means, squares, first = origin + offsets, np.zeros_like(offsets), 0
-    for block in blocks(features, nbytes=CACHED):
-        own = codes[first : first + len(block)]
+    (origin,) = rows.take(np.array([0]))
+    offsets = rows.class_sums(codes, n_classes, origin) / np.maximum(1, counts)[:, None]
+    means, squares = origin + offsets, np.zeros_like(offsets)
+    for place, block in rows:
+        own = codes[place]
         squares += class_sums(np.square(block - means[own]), own, n_classes)
-        first += len(block)
     return ClassMoments(counts=counts, origin=origin, offsets=offsets, squares=squares)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gapkit.arrays import Features, Floats, Labels
 from gapkit.statistics.centred import CentredRows
+from gapkit.statistics.mapped import MappedRows
 from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
 
 ROUNDING = 16 * 2.0**-52
@@ -64,6 +65,18 @@ class Spectrum:
         if self.basis is None:
             return self.points.rows[:, :count]
         return self.points.onto(self.basis[:, :count])
+
+    def mapped(self, count: int, scale: float = 1.0) -> MappedRows:
+        """Coordinates on the first axes over a scale, which are not all held where they are many."""
+        if self.basis is None:
+            rows = self.points.rows[:, :count]
+            return MappedRows(rows=rows, width=rows.shape[1], function=None if scale == 1 else lambda z: z / scale)
+        centre, basis = self.points.centre, self.basis[:, :count] / scale
+        return MappedRows(
+            rows=self.points.rows,
+            width=basis.shape[1],
+            function=lambda x: (x if centre is None else x - centre) @ basis,
+        )
 
     def class_sums(self, codes: Labels, n_classes: int) -> Floats:
         """Sums of the coordinates of each class (K, k), not to be written to."""
