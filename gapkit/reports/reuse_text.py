@@ -15,7 +15,7 @@ from gapkit.results.reuse import LayerReuse
 
 MODEL = "model"
 UNDEFINED = "-"
-COLUMNS = {
+SEEN = {
     "probe_before": "probe before",
     "probe_after": "after",
     "probe_random": "random",
@@ -23,11 +23,10 @@ COLUMNS = {
     "cka": "CKA",
     "knowledge_reuse": "knowledge reuse",
     "drift": "drift",
-    "criticality": "criticality",
-    "reuse": "causal reuse",
-    "reuse_excess": "excess",
 }
-"""Of the printed table: measures and their titles."""
+USED = {"criticality": "criticality", "reuse": "causal reuse", "reuse_excess": "excess"}
+COLUMNS = SEEN | USED
+"""Of the two printed tables, of what is there and of what is used: measures and their titles."""
 WITH_ENDS = ("retention", "knowledge_reuse", "criticality", "reuse", "reuse_excess")
 GROUPS = {
     "What can be read off each layer": (
@@ -89,9 +88,16 @@ def reuse_table(result: ReuseResult) -> str:
     lines += paragraph("surrogate", f"{target_line(result.surrogate)}; embedder: {result.surrogate.embedder}")
     if result.target is not None:
         lines += paragraph("target", f"{target_line(result.target)}; embedder: {result.target.embedder}")
-    lines += _table_lines(result.layers, [_model_row(result)])
+    lines += _table_lines(SEEN, result.layers, result.model)
+    if result.target is not None:
+        title = f"  With the layer scrambled, or put back, on {result.target.name}:"
+        lines += ["", title, *_table_lines(USED, result.layers, result.model)]
     if result.on_target:
-        lines += ["", "  The same on the target's samples and classes:", *_table_lines(result.on_target, [])]
+        lines += [
+            "",
+            "  The first table on the target's samples and classes:",
+            *_table_lines(SEEN, result.on_target, {}),
+        ]
     lines += ["", *textwrap.wrap(NOTE, LINE_WIDTH)]
     for sentence in read_reuse(result):
         lines += paragraph("reading", sentence)
@@ -100,19 +106,15 @@ def reuse_table(result: ReuseResult) -> str:
     return "\n".join(lines)
 
 
-def _table_lines(layers: Sequence[LayerReuse], more: list[list[str]]) -> list[str]:
-    """An empty line and the layers in aligned columns, those alone that some layer has."""
-    names = [name for name in COLUMNS if any(name in row.measures for row in layers)]
-    table = [["layer", *(COLUMNS[name] for name in names)]]
-    table += [[row.layer, *(cell(row.measures.get(name), name) for name in names)] for row in layers]
-    table += [row[: len(names) + 1] for row in more]
+def _table_lines(titles: Mapping[str, str], layers: Sequence[LayerReuse], model: Mapping[str, Estimate]) -> list[str]:
+    """An empty line and the layers in aligned columns, those alone that some layer has; the model where it has one."""
+    names = [name for name in titles if any(name in row.measures for row in layers)]
+    rows: list[tuple[str, Mapping[str, Estimate]]] = [(row.layer, row.measures) for row in layers]
+    if any(name in model for name in names):
+        rows.append((MODEL, model))
+    table = [["layer", *(titles[name] for name in names)]]
+    table += [[name, *(cell(measures.get(column), column) for column in names)] for name, measures in rows]
     return ["", *(f"  {line}" for line in columns(table).splitlines())]
-
-
-def _model_row(result: ReuseResult) -> list[str]:
-    """The whole model in the columns of the printed table."""
-    names = [name for name in COLUMNS if any(name in row.measures for row in result.layers)]
-    return [MODEL, *(cell(result.model[name], name) if name in result.model else "" for name in names)]
 
 
 def cell(found: Estimate | None, name: str) -> str:

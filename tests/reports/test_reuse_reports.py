@@ -17,6 +17,7 @@ from gapkit.reports import plots
 from gapkit.reports.html import fragment, page
 from gapkit.reports.reuse_charts import REUSE_CHARTS
 from gapkit.reports.reuse_text import GROUPS, reasons
+from gapkit.reports.text import LINE_WIDTH
 from gapkit.results import GapResult, ReuseResult
 from gapkit.results.reuse import LayerReuse, Projection
 
@@ -123,3 +124,15 @@ def test_the_same_result_gives_the_same_files(gap: GapResult, tmp_path: Path) ->
 def test_another_kind_of_result_is_refused_by_the_name_of_its_command(gap: GapResult) -> None:
     with pytest.raises(DataError, match="not a reuse result.*expected the JSON of `gapkit probe`.*probe again"):
         ReuseResult.from_json(gap.to_json())
+
+
+def test_the_printed_table_fits_a_terminal_and_has_two_parts(gap: GapResult) -> None:
+    layers, value, matrices = KINDS["usual"]
+    said = walked(gap, layers, value=value, matrices=matrices).table()
+    assert max(map(len, said.splitlines())) <= LINE_WIDTH
+    seen, used = (next(line for line in said.splitlines() if word in line) for word in ("probe before", "causal reuse"))
+    assert "retention" in seen
+    assert "criticality" in used
+    assert "probe" not in used
+    alone = replace(walked(gap, layers, value=value, matrices=matrices), target=None, on_target=())
+    assert "put back" not in alone.table()
