@@ -13,8 +13,10 @@ from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError
 from gapkit.options import check_choice
 
-Task = Literal["classification", "regression", "multilabel"]
-TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
+Task = Literal["classification", "regression", "multilabel", "dense"]
+TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel", "dense")
+NUMBERS: tuple[Task, ...] = ("regression", "dense")
+"""Tasks whose labels are quantities, not classes."""
 LARGEST_WHOLE = 2**53  # beyond it float64 has no odd numbers, and int64 may not hold it
 
 
@@ -23,8 +25,9 @@ class EncodedLabels:
     """Labels as gapkit computes with them.
 
     Attributes:
-        values: int64 codes (n,) of classes, float64 (n,) of a regression target, int64 0/1 (n, K) of several labels.
-        class_names: one for each code or column; empty for regression.
+        values: int64 codes (n,) of classes, float64 (n,) of a regression target, int64 0/1 (n, K) of several labels,
+            float32 (n, ...) of a field for each sample.
+        class_names: one for each code or column; empty for regression and fields.
         task: what the labels were read as.
     """
 
@@ -38,12 +41,13 @@ def encode_labels(
 ) -> EncodedLabels:
     """Read labels as classes, several labels or a regression target.
 
-    Without ``task``: a two-dimensional array of zeros and ones is multilabel; integers, booleans, strings and floats
-    that are whole numbers are classes. Codes follow the sorted order of the values, so 5..14 become 0..9 named
-    "5".."14"; with ``class_names``, integers are positions in it, and names without a sample keep their code.
+    Without ``task``: a two-dimensional array of zeros and ones is multilabel; more axes are dense; integers, booleans,
+    strings and floats that are whole numbers are classes. Codes follow the sorted order of the values, so 5..14 become
+    0..9 named "5".."14"; with ``class_names``, integers are positions in it, and names without a sample keep their
+    code.
 
     Args:
-        labels: (n,) or (n, K).
+        labels: (n,), (n, K), or (n, ...) of a dense target.
         class_names: names in the order of the codes.
         task: overrides the guess.
         name: how the labels are called in messages, such as ``data.npz: y``.
@@ -56,7 +60,10 @@ def encode_labels(
         check_choice("task", task, TASKS)
     labels = _plain(as_array(labels, name), name)
     if task is None:
-        task = "multilabel" if labels.ndim == 2 and labels.shape[1] > 1 else "classification"
+        several = "multilabel" if labels.ndim == 2 and labels.shape[1] > 1 else "classification"
+        task = "dense" if labels.ndim > 2 else several
+    if task == "dense":
+        return EncodedLabels(values=_field(labels, name), class_names=(), task=task)
     if task == "regression":
         return EncodedLabels(values=_real(labels, name), class_names=(), task=task)
     if task == "multilabel":
@@ -86,7 +93,7 @@ def _column(labels: Array, name: str) -> Array:
         raise DataError(
             f"{name} has shape {labels.shape}",
             expected="one label per sample, shape (n,), or several 0/1 labels, shape (n, K)",
-            remedy="flatten it, or pass task='multilabel' (--task multilabel)",
+            remedy="flatten it, or pass task='multilabel' or task='dense' (--task)",
         )
     return labels
 
@@ -101,6 +108,23 @@ def _real(labels: Array, name: str) -> Array:
             remedy="leave out the regression task, or save numbers",
         )
     return labels.astype(np.float64)
+
+
+def _field(labels: Array, name: str) -> Array:
+    """Dense target as float32."""
+    if labels.ndim < 2 or labels.dtype.kind == "U":
+        raise DataError(
+            f"{name} has shape {labels.shape} and dtype {labels.dtype}",
+            expected="a field of numbers for each sample: (n, L), (n, H, W), with channels (n, C, L) or (n, C, H, W)",
+            remedy="leave out the dense task, or save fields",
+        )
+    with np.errstate(over="ignore"):
+        values = labels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{name} has values beyond float32", expected="fields in float32", remedy="divide them by a unit"
+        )
+    return values
 
 
 def _several(labels: Array, class_names: Sequence[str] | None, name: str) -> EncodedLabels:

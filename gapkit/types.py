@@ -128,9 +128,10 @@ class Target:
 
     Attributes:
         x: (n, ...) numbers, or (n,) strings.
-        y: (n,) int64 codes, (n,) float64 for regression, (n, K) int64 for multilabel.
+        y: (n,) int64 codes, (n,) float64 for regression, (n, K) int64 for multilabel, (n, ...) float32 for dense.
         class_names: in the order of the codes; found from y where they are not given.
-        task: "classification", "regression" or "multilabel"; guessed where it is not given.
+        task: "classification", "regression", "multilabel" or "dense" (a field for each sample); guessed where it is not
+            given.
         name: how the target is called in messages and results.
         groups: (n,) int64 codes of samples that belong together and are never split across folds.
         group_key: where the groups came from, such as "subject".
@@ -193,7 +194,7 @@ class Target:
 
     @property
     def n_classes(self) -> int:
-        """K_t: names, whether or not a sample has them; 0 for regression."""
+        """K_t: names, whether or not a sample has them; 0 for regression and dense."""
         return len(self.class_names or ())
 
     def take(self, index: npt.NDArray[np.int64]) -> Target:

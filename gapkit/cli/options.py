@@ -18,7 +18,7 @@ SourceName = Annotated[str, typer.Option(help="vit, timm:NAME, hf:NAME-OR-PATH, 
 TargetName = Annotated[str, typer.Option(help="File, folder or sample:digits.")]
 Labels = Annotated[str | None, typer.Option(help="Label file of an .npy, label column of a table, key of an .npz.")]
 TaskName = Annotated[
-    Literal["classification", "regression", "multilabel"] | None,
+    Literal["classification", "regression", "multilabel", "dense"] | None,
     typer.Option("--task", help="How labels are read; found from them by default."),
 ]
 Split = Annotated[Literal["train", "test", "all"], typer.Option(help="Samples that are measured.")]

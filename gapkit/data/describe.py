@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gapkit.arrays import Array
+from gapkit.labels import NUMBERS
 from gapkit.types import TEST, TRAIN, Target
 
 Modality = Literal["text", "sequence of codes", "audio series", "series", "image", "field", "vectors"]
@@ -28,9 +29,9 @@ class Description:
         shape: of x, first axis the samples.
         dtype: of x.
         modality: a guess from shape, dtype, sample rate and alphabet.
-        task: "classification", "regression" or "multilabel".
-        class_counts: samples for each class name, zeros for classes without one; empty for regression.
-        label_range: smallest and largest y of a regression target.
+        task: "classification", "regression", "multilabel" or "dense".
+        class_counts: samples for each class name, zeros for classes without one; empty for numbers.
+        label_range: smallest and largest y of a regression or dense target.
         value_range: smallest and largest x; shortest and longest string.
         groups: number of groups; None where there are none.
         group_key: what the groups came from.
@@ -71,7 +72,7 @@ def describe(target: Target) -> Description:
     """
     x, split = target.x, target.split
     counts = class_counts(target)
-    quantity = target.task == "regression"
+    quantity = target.task in NUMBERS
     measured = np.char.str_len(x) if x.dtype.kind == "U" else x
     return Description(
         name=target.name,
@@ -99,7 +100,7 @@ def class_counts(target: Target) -> dict[str, int]:
     names = target.class_names or ()
     if target.task == "multilabel":
         return dict(zip(names, target.y.sum(axis=0).tolist(), strict=True))
-    if target.task == "regression":
+    if target.task in NUMBERS:
         return {}
     return dict(zip(names, np.bincount(target.y, minlength=len(names)).tolist(), strict=True))
 
@@ -110,6 +111,8 @@ def _label_notes(target: Target, counts: dict[str, int]) -> tuple[str, ...]:
     empty = sum(count == 0 for count in counts.values())
     if empty:
         notes.append(f"{empty} of {len(counts)} classes have no sample")
+    if target.task == "dense":
+        notes.append(f"dense: each sample has a field of {'x'.join(map(str, target.y.shape[1:]))} values")
     if target.task == "multilabel" and (target.y.sum(axis=1) == 1).all():
         notes.append("every sample has exactly one label: save y.argmax(axis=1) to read them as classes")
     return tuple(notes)

@@ -17,7 +17,7 @@ class ReadOptions:
     Attributes:
         labels: a file of labels for ``.npy``; a column of tables and Hugging Face datasets (several 0/1 columns with
             commas between); a key of ``.npz``.
-        task: "classification", "regression" or "multilabel"; guessed where it is None.
+        task: "classification", "regression", "multilabel" or "dense"; guessed where it is None.
         group: key or column of the groups, "none" for no groups; found by its name where it is None.
         sample_rate: in Hz, of series along the last axis; wav files are resampled to it.
         column: column or key of the input.

@@ -151,10 +151,10 @@ def _check_rank(x: Array, name: str) -> None:
 
 def _check_labels_differ(target: Target) -> None:
     """Refuse labels from which nothing can be learnt."""
-    if target.task == "multilabel" or len(np.unique(target.y)) > 1:
+    if target.task == "multilabel" or target.y.min() < target.y.max():
         return
     names = target.class_names or ()
-    what = repr(names[int(target.y[0])]) if target.task == "classification" else repr(float(target.y[0]))
+    what = repr(names[int(target.y[0])]) if target.task == "classification" else repr(float(target.y.flat[0]))
     raise DataError(
         f"{target.name}: y has one class: all {len(target)} samples have the label {what}"
         if target.task == "classification"

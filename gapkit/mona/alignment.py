@@ -110,6 +110,7 @@ class KnowledgeObjective(Objective):
             source=LabelledBatch(inputs=tokens, labels=labels),
             target_loss=self.loss,
             source_loss=self._source_loss(model),
+            outputs=model.outputs,
         )
         self._hypergradients.count = step
         with autocast(batch.inputs, enabled=self.training.precision == "bf16"):

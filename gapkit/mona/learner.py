@@ -20,7 +20,8 @@ from gapkit.embedders.learned import LearnedEmbedder
 from gapkit.embedders.patch import learned_embedder
 from gapkit.errors import OptionError
 from gapkit.files import write_atomically
-from gapkit.mona.heads import build_head, task_loss
+from gapkit.mona.fields import token_grid
+from gapkit.mona.heads import DenseDecoder, build_head, task_loss
 from gapkit.mona.lesson import Lesson
 from gapkit.mona.looks import outputs_of
 from gapkit.mona.low_rank import low_rank_adapters
@@ -85,10 +86,9 @@ class Learned:
     notes: tuple[str, ...] = ()
 
     def predict(self, target: Target) -> Floats:
-        """Outputs (n, K) for any samples like the target's: logits, or values of a regression target on its scale."""
+        """Outputs for any samples like the target's: logits (n, K), or values or fields on the scale of its y."""
         shown = replace(self.samples, target=target, kept=None)
-        outputs = outputs_of(self.model, shown, np.arange(len(target)))
-        return outputs * self.samples.spread + self.samples.centre if self.samples.task == "regression" else outputs
+        return self.samples.in_units(outputs_of(self.model, shown, np.arange(len(target))))
 
     def tuned(self, name: str) -> Source:
         """The tuned encoder as a source, with the source's own embedder and head: for ``probe`` and ``measure``."""
@@ -110,6 +110,15 @@ class Learned:
         names = {"class_names": json.dumps(list(self.samples.target.class_names or ()))}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}
         write_atomically(path, save(tensors, metadata=names))
+
+    def save_head(self, path: Path) -> None:
+        """Write the target's head with its sizes, and with what takes its outputs to the units of y."""
+        head, samples = self.model.head, self.samples
+        told: dict[str, Any] = {"task": samples.task, "centre": samples.centre, "spread": samples.spread}
+        if isinstance(head, DenseDecoder):
+            told |= {"dim": head.dim, "size": head.size, "grid": head.grid, "shape": samples.target.y.shape[1:]}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+        write_atomically(path, save(tensors, metadata={"gapkit": json.dumps(told)}))
 
     def as_tuned(self, name: str) -> Tuned:
         """The tuned model in the cut of its source, with the target's head where the architecture has one."""
@@ -234,8 +243,13 @@ def _model(
     module = next(random_copies(source.module, 1, seed=seed)) if lesson.method == "scratch" else copied(source.module)
     encoder = SourceEncoder(with_module(source.adapter, module, name=source.name))
     with torch.no_grad():
-        width = encoder(tokens).shape[-1]
-    head = build_head(samples.task, width, samples.outputs, seed=seed)
+        width, hidden = encoder(tokens).shape[-1], encoder.hidden(tokens)
+    layout = samples.layout
+    if layout is None:
+        head: nn.Module = build_head(samples.task, width, samples.outputs, seed=seed)
+    else:
+        grid = token_grid(hidden, embedder, len(layout.size))
+        head = DenseDecoder(hidden.shape[-1], layout.channels, layout.size, grid, seed=seed)
     return TargetModel(embedder.module, encoder, head.to(source.device)), width
 
 

@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from gapkit.arrays import Array, Floats, PerSample, Rows, log_softmax
-from gapkit.labels import Task
+from gapkit.labels import NUMBERS, Task
 from gapkit.mona.samples import TrainingSamples
 from gapkit.tensors import evaluating
 
-METRICS: dict[Task, str] = {"classification": "accuracy", "multilabel": "label accuracy", "regression": "R2"}
+METRICS: dict[Task, str] = {
+    "classification": "accuracy",
+    "multilabel": "label accuracy",
+    "regression": "R2",
+    "dense": "R2",
+}
 EVALUATED_AT_ONCE = 128
 
 
@@ -43,7 +48,7 @@ class Look:
 
 
 def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Rows) -> Floats:
-    """Outputs (n, K) of a model in eval mode, float64."""
+    """Outputs (n, K), or fields (n, C, ...), of a model in eval mode, float64."""
     parts: list[Array] = []
     with evaluating(model), torch.inference_mode():
         for start in range(0, len(rows), EVALUATED_AT_ONCE):
@@ -56,12 +61,12 @@ def outputs_of(model: nn.Module, samples: TrainingSamples, rows: Rows) -> Floats
 def sample_scores(task: Task, outputs: Floats, labels: Array) -> tuple[PerSample, PerSample]:
     """What each sample adds to the metric, and its loss.
 
-    Hits of classes, shares of right labels, and for regression the squared error.
+    Hits of classes, shares of right labels, and for numbers the squared error, a mean over a field.
 
     Args:
         task: what is learned.
-        outputs: (n, K) logits or (n, 1) values.
-        labels: (n,) codes, (n, K) zeros and ones, or (n,) values on the same scale as the outputs.
+        outputs: (n, K) logits, (n, 1) values, or fields (n, ...).
+        labels: (n,) codes, (n, K) zeros and ones, or values (n,) or (n, ...) on the same scale as the outputs.
     """
     if task == "classification":
         hits = outputs.argmax(axis=1) == labels
@@ -70,16 +75,28 @@ def sample_scores(task: Task, outputs: Floats, labels: Array) -> tuple[PerSample
         right = ((outputs > 0) == (labels > 0.5)).mean(axis=1)
         losses = np.logaddexp(0, np.where(labels > 0.5, -outputs, outputs)).mean(axis=1)
         return right.astype(np.float64), losses.astype(np.float64)
-    errors = (outputs[:, 0] - labels).astype(np.float64) ** 2
+    differences = (outputs.reshape(labels.shape) - labels).reshape(len(labels), -1).astype(np.float64)
+    errors = np.square(differences).mean(axis=1)
     return errors, errors
 
 
 def metric_of(task: Task, scores: PerSample, labels: Array) -> float:
-    """The mean of per-sample scores; R^2 for regression, 0 where the values do not vary."""
-    if task != "regression":
+    """The mean of per-sample scores; R^2 for numbers, 0 where the values do not vary."""
+    if task not in NUMBERS:
         return float(scores.mean())
-    variance = float(np.var(labels.astype(np.float64)))
+    variance = float(variation(labels).mean())
     return 1.0 - float(scores.mean()) / variance if variance > 0 else 0.0
+
+
+def variation(labels: Array) -> PerSample:
+    """Each sample's squared difference from the mean value, or from the mean field, a mean over the field.
+
+    Example:
+        >>> variation(np.array([[0.0, 1.0], [2.0, 1.0]])).tolist()
+        [0.5, 0.5]
+    """
+    values = labels.reshape(len(labels), -1).astype(np.float64)
+    return np.square(values - values.mean(axis=0)).mean(axis=1)
 
 
 def look(model: nn.Module, samples: TrainingSamples, *, stage: str, step: int) -> Look:

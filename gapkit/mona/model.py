@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gapkit.errors import OptionError, SourceError, did_you_mean
-from gapkit.mona.problem import SourceEncoder
+from gapkit.mona.heads import DenseDecoder
+from gapkit.mona.problem import Outputs, SourceEncoder, hidden_outputs, pooled_outputs
 
 Part = Literal["embedder", "encoder", "head"]
 
@@ -21,17 +22,19 @@ class TargetModel(nn.Module):
     Attributes:
         embedder: from prepared inputs to tokens.
         encoder: from tokens to features.
-        head: from features to outputs.
+        head: from features to outputs; a decoder from hidden tokens.
+        outputs: how they go together.
     """
 
     def __init__(self, embedder: nn.Module, encoder: SourceEncoder, head: nn.Module) -> None:
         """Put the three parts together."""
         super().__init__()
         self.embedder, self.encoder, self.head = embedder, encoder, head
+        self.outputs: Outputs = hidden_outputs if isinstance(head, DenseDecoder) else pooled_outputs
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs (B, ...) to outputs (B, K)."""
-        return self.head(self.encoder(self.embedder(inputs)))
+        """Prepared inputs (B, ...) to outputs (B, K), or fields (B, C, ...)."""
+        return self.outputs(self.embedder, self.encoder, self.head, inputs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

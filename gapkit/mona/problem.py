@@ -18,6 +18,8 @@ from gapkit.types import Adapter
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Outputs (n, ...) and labels (n,) to a scalar."""
+Outputs = Callable[[nn.Module, nn.Module, nn.Module, Tensor], Tensor]
+"""Embedder, encoder, head and inputs (n, ...) to the head's outputs (n, ...)."""
 Named = dict[str, Tensor]
 ROLES = ("embedder", "encoder", "head")
 
@@ -82,11 +84,14 @@ class LabelledBatch:
 class BatchProblem(Problem):
     """The usual problem: ``target_loss(head(encoder(embedder(x))), y)`` and ``source_loss(encoder(tokens), labels)``.
 
+    A head of another kind may take something else of the encoder, by ``outputs``.
+
     Attributes:
         target: batch of the target; a new one may be put in its place at every step.
         source: batch of the surrogate, likewise.
         of_target: loss of the head's output, a mean over samples.
         of_source: loss of the encoder's features.
+        outputs: from embedder, encoder, head and inputs to what ``of_target`` is given.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class BatchProblem(Problem):
         source: LabelledBatch,
         target_loss: Loss = F.cross_entropy,
         source_loss: Loss = knowledge_loss,
+        outputs: Outputs | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -106,11 +112,13 @@ class BatchProblem(Problem):
             source: tokens for the encoder and labels for ``source_loss``.
             target_loss: a mean over samples.
             source_loss: any function of all features and labels of the batch.
+            outputs: from embedder, encoder, head and inputs to the head's outputs; by default of pooled features.
         """
         super().__init__()
         self.embedder, self.encoder, self.head = modules
         self.target, self.source = target, source
         self.of_target, self.of_source = target_loss, source_loss
+        self.outputs = outputs or pooled_outputs
 
     @property
     def target_size(self) -> int:
@@ -124,7 +132,7 @@ class BatchProblem(Problem):
 
     def target_loss(self, rows: slice) -> Tensor:
         """Mean loss of these target samples."""
-        outputs = self.head(self.encoder(self.embedder(self.target.inputs[rows])))
+        outputs = self.outputs(self.embedder, self.encoder, self.head, self.target.inputs[rows])
         return self.of_target(outputs, self.target.labels[rows])
 
     def source_features(self, rows: slice) -> Tensor:
@@ -154,7 +162,21 @@ class SourceEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens to pooled features."""
-        return self.adapter.pool(self.adapter.encode(tokens))
+        return self.adapter.pool(self.hidden(tokens))
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Tokens to hidden tokens (B, N, dim) or (B, rows, columns, dim)."""
+        return self.adapter.encode(tokens)
+
+
+def pooled_outputs(embedder: nn.Module, encoder: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
+    """The head's outputs for pooled features."""
+    return head(encoder(embedder(inputs)))
+
+
+def hidden_outputs(embedder: nn.Module, encoder: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
+    """The head's outputs for hidden tokens, of an encoder that gives both, as ``SourceEncoder`` does."""
+    return head(cast(SourceEncoder, encoder).hidden(embedder(inputs)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from gapkit.arrays import Array, Floats, Rows
 from gapkit.errors import DataError
-from gapkit.labels import Task
+from gapkit.labels import NUMBERS, Task
+from gapkit.mona.fields import Field, field_of
+from gapkit.scores.otdd_labels import pseudo_classes as clusters
 from gapkit.statistics.binning import quantile_bins, rarest_labels
 from gapkit.statistics.folds import inner_folds
 from gapkit.types import Target
@@ -27,7 +29,8 @@ class Batch:
 
     Attributes:
         inputs: (B, ...) what the embedder's module takes.
-        labels: (B,) int64 codes, (B,) float32 standardised values, or (B, K) float32 zeros and ones.
+        labels: (B,) int64 codes, (B,) float32 standardised values, (B, K) float32 zeros and ones, or fields
+            (B, C, ...) float32 in units of their spread.
         classes: (B,) int64, for distances between classes: the codes, or what stands for them in other tasks.
     """
 
@@ -52,7 +55,8 @@ class TrainingSamples:
         validation: positions that models are chosen by.
         classes: (n,) of all samples, see ``pseudo_classes``.
         centre: of regression values on ``fit``; 0 else.
-        spread: likewise; 1 else.
+        spread: likewise, of fields too; 1 else.
+        layout: of a dense target; None else.
         kept: prepared inputs of all samples, where they are small.
     """
 
@@ -63,6 +67,7 @@ class TrainingSamples:
     classes: Rows
     centre: float = 0.0
     spread: float = 1.0
+    layout: Field | None = None
     kept: Tensor | None = field(default=None, repr=False)
 
     @property
@@ -72,7 +77,7 @@ class TrainingSamples:
 
     @property
     def outputs(self) -> int:
-        """Of the head: classes, labels, or one value."""
+        """Of a linear head: classes, labels, or one value."""
         return 1 if self.task == "regression" else self.target.n_classes
 
     def batch(self, rows: Rows) -> Batch:
@@ -89,7 +94,15 @@ class TrainingSamples:
         y = self.target.y[rows]
         if self.task == "classification":
             return torch.from_numpy(y)
-        return torch.from_numpy(((y - self.centre) / self.spread).astype(np.float32))
+        values = ((y - self.centre) / self.spread).astype(np.float32)
+        return torch.from_numpy(values if self.layout is None else self.layout.channels_first(values))
+
+    def in_units(self, outputs: Floats) -> Floats:
+        """Outputs of the model in the units, and in the layout, of the target's own y."""
+        if self.task not in NUMBERS:
+            return outputs
+        values = outputs * self.spread + self.centre
+        return values if self.layout is None else self.layout.as_given(values, self.target.y.shape[1:])
 
 
 def training_samples(
@@ -116,9 +129,11 @@ def training_samples(
     cut = inner_folds(_strata(target), parts, groups=target.groups, seed=seed) == 0
     fit, held_out = np.flatnonzero(~cut), np.flatnonzero(cut)
     centre, spread = 0.0, 1.0
-    if target.task == "regression":
-        values: Floats = target.y[fit]
-        centre, spread = float(values.mean()), float(values.std()) or 1.0
+    if target.task in NUMBERS:
+        values: Floats = target.y[fit].astype(np.float64)
+        # Relative errors of fields are about 0, not about the mean.
+        centre = float(values.mean()) if target.task == "regression" else 0.0
+        spread = float(np.sqrt(np.square(values - centre).mean())) or 1.0
     first = prepare(target.x[:1])
     small = first.nbytes * len(target) <= KEPT_BYTES
     return TrainingSamples(
@@ -129,6 +144,7 @@ def training_samples(
         classes=pseudo_classes(target),
         centre=centre,
         spread=spread,
+        layout=field_of(target) if target.task == "dense" else None,
         kept=_prepare_all(target, prepare) if small else None,
     )
 
@@ -148,14 +164,16 @@ def _prepare_all(target: Target, prepare: Callable[[Array], Tensor], *, size: in
 
 
 def pseudo_classes(target: Target, *, count: int = 10) -> Rows:
-    """Classes for targets of any task: their own, quantiles of a value, the rarest of several labels.
+    """Classes for targets of any task: their own, quantiles of a value, clusters of fields, the rarest label.
 
     Args:
         target: the samples.
-        count: quantile bins of a regression target.
+        count: quantile bins of a regression target, clusters of a dense one.
     """
     if target.task == "classification":
         return target.y
     if target.task == "regression":
         return quantile_bins(target.y, count)[0]
+    if target.task == "dense":
+        return clusters(target.y, n_clusters=count)
     return rarest_labels(target.y)

@@ -23,14 +23,14 @@ from gapkit.pipeline.run import PARTS, RunFolder, check_same
 from gapkit.pipeline.summary import provenance
 from gapkit.reports.folder import RESULT, check_folder, make_folder
 from gapkit.results import AlignmentResult, Comparison, GapResult, Result
-from gapkit.results.alignment import EMBEDDER, HISTORY, TUNED, TUNED_EMBEDDER
+from gapkit.results.alignment import EMBEDDER, HEAD, HISTORY, TUNED, TUNED_EMBEDDER
 from gapkit.types import Progress, no_progress
 
 if TYPE_CHECKING:
     from gapkit.mona.learner import Learned
     from gapkit.pipeline.request import Request
 
-OWN = (*PARTS, BUDGET, HISTORY, EMBEDDER, TUNED, TUNED_EMBEDDER)
+OWN = (*PARTS, BUDGET, HISTORY, EMBEDDER, TUNED, HEAD, TUNED_EMBEDDER)
 SEED_PREFIX = "seed-"
 
 
@@ -117,11 +117,12 @@ def write_weights(result: AlignmentResult, path: Path) -> None:
 
 
 def _write_seed(learned: Learned, path: Path) -> None:
-    """One seed's history, tuned weights and tuned embedder."""
+    """One seed's history, tuned weights, head and tuned embedder."""
     make_folder(path)
     lines = "".join(json.dumps(entry) + "\n" for entry in learned.record.history)
     write_atomically(path / HISTORY, lines.encode())
     learned.save_weights(path / TUNED)
+    learned.save_head(path / HEAD)
     save_embedder(learned.embedder, path / TUNED_EMBEDDER)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from gapkit.arrays import Floats
 from gapkit.estimates import Estimate
+from gapkit.labels import NUMBERS
 from gapkit.mona.learner import Learned
+from gapkit.mona.looks import variation
 from gapkit.pipeline.align_options import AlignOptions
 from gapkit.pipeline.selection import strata, stratified_draw
 from gapkit.reuse.crossed import Smooth, cross, crossed_estimates
@@ -60,7 +62,7 @@ def divide(target: Target, options: AlignOptions) -> Parts:
 
 def _classes(target: Target) -> np.ndarray:
     """What a cut keeps in proportion."""
-    return np.zeros(len(target), dtype=np.int64) if target.task == "regression" else strata(target)
+    return np.zeros(len(target), dtype=np.int64) if target.task in NUMBERS else strata(target)
 
 
 def _drawn(part: Target, size: int | None, what: str, notes: list[str]) -> Target:
@@ -80,8 +82,8 @@ def held_out_estimate(scores: Floats, test: Target, learned: Learned, options: A
         learned: says the task.
         options: resamples, and their seed.
     """
-    n, regression = len(test), learned.samples.task == "regression"
-    spread = np.square(test.y - test.y.mean()) if regression else np.ones(n)
+    n, regression = len(test), learned.samples.task in NUMBERS
+    spread = variation(test.y) if regression else np.ones(n)
     if regression and not spread.any():
         return Estimate(value=None, interval=None, n=n, status="undefined", reason="the test values do not vary")
     value, low, high = _ratio(scores, spread, test, options)

@@ -12,9 +12,10 @@ from threadpoolctl import threadpool_limits
 from gapkit.arrays import Array, Features, Floats, Indices, Labels, generator
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.estimates import Estimate
+from gapkit.labels import NUMBERS
 from gapkit.pipeline.activations import capture_options, choose_embedder, chosen_layers
 from gapkit.pipeline.probe_options import ProbeOptions
-from gapkit.pipeline.selection import as_bins
+from gapkit.pipeline.selection import as_classes
 from gapkit.results.reuse import LayerReuse, Projection
 from gapkit.reuse.catalogue import similarities
 from gapkit.reuse.knowledge import KnowledgeReuse
@@ -93,8 +94,8 @@ def choose_samples(given: Target, options: ProbeOptions) -> tuple[Target, tuple[
             f"{given.name} has several labels per sample", expected="one label per sample", remedy="give another set"
         )
     notes: list[str] = []
-    if given.task == "regression":
-        given, note = as_bins(given, options.n_bins)
+    if given.task in NUMBERS:
+        given, note = as_classes(given, options.n_bins)
         notes.append(note)
     codes, counts = np.unique(given.y, return_counts=True)
     largest = np.argsort(-counts, kind="stable")[: options.most_classes]

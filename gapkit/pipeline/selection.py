@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gapkit.arrays import Labels, generator
+from gapkit.labels import NUMBERS
+from gapkit.scores.otdd_labels import pseudo_classes
 from gapkit.statistics.binning import quantile_bins, rarest_labels
 from gapkit.types import Target
 
@@ -21,14 +23,14 @@ DRAW_STREAM = 7
 def select(target: Target, options: RunOptions) -> tuple[Target, tuple[str, ...]]:
     """The samples that are measured, as classes, and notes on how they were chosen.
 
-    One split is taken, a regression target is binned, and at most ``max_samples`` are drawn, class by class.
+    One split is taken, quantities become classes, and at most ``max_samples`` are drawn, class by class.
 
     Raises:
         OptionError: no such split.
     """
     used, notes = target.part(options.split), list[str]()
-    if target.task == "regression":
-        used, note = as_bins(used, options.n_bins)
+    if target.task in NUMBERS:
+        used, note = as_classes(used, options.n_bins)
         notes.append(note)
     if options.max_samples is not None and len(used) > options.max_samples:
         index = stratified_draw(strata(used), options.max_samples, seed=options.seed)
@@ -37,8 +39,13 @@ def select(target: Target, options: RunOptions) -> tuple[Target, tuple[str, ...]
     return used, tuple(notes)
 
 
-def as_bins(target: Target, n_bins: int) -> tuple[Target, str]:
-    """A regression target as classes of about equal size, bounded by quantiles of y."""
+def as_classes(target: Target, n_bins: int) -> tuple[Target, str]:
+    """Quantities as classes: a regression target between quantiles of y, a dense one by k-means on its fields."""
+    if target.task == "dense":
+        codes = pseudo_classes(target.y, n_clusters=n_bins)
+        names = tuple(f"cluster {code}" for code in range(int(codes.max()) + 1))
+        clustered = replace(target, y=codes, class_names=names, task="classification")
+        return clustered, f"dense target read as {len(names)} classes, by k-means on its fields"
     codes, edges = quantile_bins(target.y, n_bins)
     names = tuple(f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
     binned = replace(target, y=codes, class_names=names, task="classification", values=target.y)

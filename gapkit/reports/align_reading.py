@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gapkit.estimates import Estimate
+from gapkit.labels import NUMBERS
 from gapkit.reports.cells import told
 from gapkit.reports.reading import main_rows
 from gapkit.reports.reuse_text import read_reuse
@@ -22,7 +23,11 @@ MOMENT_TITLES = {
 AFTER_TRAINING = "after training"
 COMPARED_TITLES = MOMENT_TITLES | {"after": AFTER_TRAINING}
 """The same where runs of several methods, of which not all fine-tune, stand beside each other."""
-BASES = {"classification": "the share of the largest class", "regression": "that of the mean of the values"}
+BASES = {
+    "classification": "the share of the largest class",
+    "regression": "that of the mean of the values",
+    "dense": "that of the mean field",
+}
 """Task -> what is known without any input."""
 METRIC_DIGITS = 3
 
@@ -73,7 +78,7 @@ def _read_metric(result: AlignmentResult) -> list[str]:
 
 def _base(result: AlignmentResult) -> float | None:
     """The metric of a model that knows no input: the share of the largest class, or an R^2 of 0."""
-    if result.target.task == "regression":
+    if result.target.task in NUMBERS:
         return 0.0
     counts = result.target.class_counts.values()
     return max(counts) / sum(counts) if result.target.task == "classification" and sum(counts) else None

@@ -75,7 +75,9 @@ def target_line(target: TargetSummary) -> str:
     split = "" if target.split == "all" else f" ({target.split})"
     shape = "x".join(str(size) for size in target.shape[1:]) or "one value"
     groups = "" if target.groups is None else f", grouped by {target.groups}"
-    return f"{target.name}: {target.n} samples{split}, {target.dtype} {shape}, {target.n_classes} classes{groups}"
+    told = {"regression": "a number for each", "dense": "a field for each"}
+    labels = told.get(target.task, f"{target.n_classes} classes")
+    return f"{target.name}: {target.n} samples{split}, {target.dtype} {shape}, {labels}{groups}"
 
 
 def heading(discrepancy: str) -> str:

@@ -13,7 +13,7 @@ from gapkit.results.provenance import SourceSummary, TargetSummary, read_target
 from gapkit.results.reuse import ReuseResult
 
 HISTORY, EMBEDDER = "history.jsonl", "embedder.safetensors"
-TUNED, TUNED_EMBEDDER = "tuned.safetensors", "tuned-embedder.safetensors"
+TUNED, TUNED_EMBEDDER, HEAD = "tuned.safetensors", "tuned-embedder.safetensors", "head.safetensors"
 """Files in a run folder."""
 METHODS = {
     "mona": "warm-up, alignment by MoNA, fine-tuning",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import gapkit as gk
@@ -38,6 +40,7 @@ def test_run_folder_is_whole_and_read_again(runs: Path, capsys: pytest.CaptureFi
     out = runs / "mona"
     names = {item.name for item in out.iterdir()}
     files = {"result.json", "report.html", "history.jsonl", "embedder.safetensors", "tuned.safetensors"}
+    files.add("head.safetensors")
     assert names >= files | {"tuned-embedder.safetensors", "seed-0", "seed-1", "figures"}
     before = {item: item.stat().st_mtime_ns for item in out.rglob("*")}
     code, text, said = outcome([*ALIGN, *QUICK, "--seeds", "0,1", "--json", "--out", str(out)], capsys)
@@ -78,6 +81,26 @@ def test_adapters_and_what_saves_memory_are_part_of_what_was_asked_for(
     code, _, said = outcome([*given, "--lora", "3"], capsys)
     assert code == 2
     assert "holds another run (training differ" in said
+
+
+def test_fields_are_aligned_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, t = np.random.default_rng(0), np.linspace(0, 6, 20)
+    level = rng.normal(size=(60, 1, 1))
+    np.savez(
+        tmp_path / "fields.npz", x=level * np.sin(t)[:, None] * np.cos(t), y=level * np.cos(t[:10, None]) * np.sin(t)
+    )
+    command = ["align", "--source", "vit", "--target", str(tmp_path / "fields.npz"), "--budget", "10steps"]
+    code, text, said = outcome([*command, *QUICK, "--json", "--out", str(tmp_path / "run")], capsys)
+    assert code == 0, said
+    result = gk.AlignmentResult.from_json(text)
+    assert (result.target.task, result.metric.name) == ("dense", "R2")
+    with safe_open(tmp_path / "run" / "head.safetensors", "np") as file:
+        told = json.loads(file.metadata()["gapkit"])
+        assert file.keys()
+    assert (told["size"], told["shape"]) == ([10, 20], [10, 20])
+    code, _, said = outcome([*command[:-2], "--task", "classification", *QUICK], capsys)
+    assert code == 2
+    assert "y has shape (60, 10, 20)" in said
 
 
 def test_runs_are_compared(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
