@@ -50,7 +50,7 @@ def field_of(target: Target) -> Field:
         DataError: more axes.
 
     Example:
-        >>> field_of(Target(np.zeros((4, 2, 99)), np.zeros((4, 3, 50)), task="dense"))
+        >>> field_of(Target(np.arange(792).reshape(4, 2, 99), np.zeros((4, 3, 50)), task="dense"))
         Field(channels=3, size=(50,), last=False)
     """
     shape = tuple(int(size) for size in target.y.shape[1:])

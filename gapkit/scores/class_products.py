@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg import blas  # pyright: ignore[reportMissingTypeStubs]
+from scipy.spatial.distance import cdist
 
 from gapkit.arrays import Features, Floats, Indices, Labels
 from gapkit.scores.bures import CrossProducts, PerPair
@@ -44,7 +45,7 @@ def products_of_roots(products: Matrix, first: Labelled, second: Labelled, corre
     def between(row: int, several: Indices) -> Floats:
         block = products[rows[row]]
         found = np.stack([block[:, columns[column]] for column in several.tolist()])
-        found /= np.sqrt(_degrees(block, correction) * _degrees(found.T, correction))
+        found /= np.sqrt(np.maximum(np.array(found.shape[1:]) - correction, 1).prod())
         return found
 
     return between
@@ -67,7 +68,7 @@ def sample_costs(
     """
     products = class_products(first, second) if products is None else products
     left, right = options.lambda_x * _to_classes(first, second), options.lambda_x * _to_classes(second, first)
-    means = np.square(first.class_means[:, None] - second.class_means).sum(axis=2)
+    means = cdist(first.class_means, second.class_means, "sqeuclidean")
     right += (options.lambda_x * means + options.lambda_y * distances).T[second.labels]
     rows = np.hstack([left, np.eye(len(first.class_means))[first.labels]])
     columns = np.hstack([np.eye(len(second.class_means))[second.labels], right])
@@ -94,8 +95,3 @@ def _within_classes(side: Labelled) -> Features:
 def _members(side: Labelled) -> list[Indices]:
     """Positions of the samples of each class."""
     return [np.flatnonzero(side.labels == code) for code in range(len(side.class_means))]
-
-
-def _degrees(samples: Floats, correction: int) -> int:
-    """What the covariance of so many samples is divided by."""
-    return max(len(samples) - correction, 1)
