@@ -47,7 +47,7 @@ def summary(spent: Array) -> tuple[float, str]:
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("width", [16, 128, 512])
+@pytest.mark.parametrize("width", [16, 128, 512, 768])
 def test_exact_otdd_costs_at_most_a_fifth_more_than_its_transport(width: int) -> None:
     low, said = summary(core_seconds(SAMPLES, width))
     assert low <= LIMIT, said
