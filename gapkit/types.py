@@ -96,6 +96,7 @@ class Traits:
         cost: in n samples, d features, C target and S source classes.
         fast: whether it is cheap enough to be measured always.
         subsample: the largest number of samples that it reads; more are subsampled; None where it reads all.
+        permutations: labellings that it is tested against, at most; fewer where each takes long.
         avoids: the defect of the original code that is not reproduced here.
     """
 
@@ -117,6 +118,7 @@ class Traits:
     cross_fitted: bool = False
     fast: bool = True
     subsample: int | None = None
+    permutations: int = 99
 
 
 @dataclass(frozen=True)

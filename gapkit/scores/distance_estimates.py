@@ -13,7 +13,7 @@ from gapkit.estimates import DistanceRow, Null
 from gapkit.scores.estimating import EstimateOptions
 from gapkit.scores.floor import noise_floor
 from gapkit.scores.inputs import Distance, PairInputs
-from gapkit.scores.permuting import MOST_PERMUTATIONS, no_null, permuted, summarise_null
+from gapkit.scores.permuting import no_null, permuted, summarise_null
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import STILL, Jackknife, deal, kept
 from gapkit.types import Traits
@@ -103,7 +103,7 @@ def _permuted_null(distance: Distance, pair: PairInputs, options: EstimateOption
         return None
     few = _subsampled(pair, NULL_LIMIT)
     name, own = f"{traits.name} of {len(few.target)} and {len(few.surrogate)} samples", few.target_labels
-    count = min(options.permutations, MOST_PERMUTATIONS)
+    count = min(options.permutations, traits.permutations)
     drawn, reason = permuted(np.asarray(own), None, few.target_groups, count, pair.seed)
     observed = distance.between(few)
     if reason:

@@ -65,7 +65,7 @@ class EstimateOptions:
     """How scores are estimated.
 
     Attributes:
-        permutations: of the labels, at most ``gapkit.scores.permuting.MOST_PERMUTATIONS``; 0 leaves the test out.
+        permutations: of the labels, at most as many as a score's traits say; 0 leaves the test out.
         blocks: of the jackknife.
         level: of confidence.
     """

@@ -14,9 +14,6 @@ from gapkit.scores.inputs import ScoreInputs
 from gapkit.statistics.permutation import Relabellings, permutation_p, permute_labels
 from gapkit.types import Traits
 
-MOST_PERMUTATIONS = 99
-"""p is 0.01 or more: a dozen scores are tested, each of which is computed that often."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
@@ -47,21 +44,22 @@ def permuted_nulls(statistics: Sequence[Statistic], inputs: ScoreInputs, permuta
     free = [statistic for statistic in statistics if statistic.folds is None]
     found: dict[str, Null] = {}
     for together in (free, *([statistic] for statistic in statistics if statistic.folds is not None)):
-        found |= _test(together, inputs, min(permutations, MOST_PERMUTATIONS))
+        found |= _test(together, inputs, permutations)
     return found
 
 
 def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: int) -> dict[str, Null]:
-    """Statistics that see the same permuted labels."""
+    """Statistics that see the same permuted labels, each as many as its traits say."""
     if not statistics:
         return {}
+    permutations = min(permutations, max(statistic.traits.permutations for statistic in statistics))
     drawn, reason = permuted(inputs.labels, statistics[0].folds, inputs.groups, permutations, inputs.seed)
     found: dict[str, list[float]] = {statistic.traits.name: [] for statistic in statistics}
     reasons = dict.fromkeys(found, reason) if reason else {}
     for labels in drawn:
         for statistic in statistics:
             name = statistic.traits.name
-            if name in reasons:
+            if name in reasons or len(found[name]) == statistic.traits.permutations:
                 continue
             try:
                 found[name].append(statistic.compute(labels))

@@ -87,6 +87,7 @@ class TransRate:
         conditional=True,
         invariant=("sample_order", "class_names", "shift", "orthogonal"),
         cost="O(n d^2 + d^3) once, O(n d m + C m^3), m = min(d, n / C), for each labelling",
+        permutations=39,
         avoids="absent classes that count; d x d determinants of classes of fewer than d samples",
     )
 

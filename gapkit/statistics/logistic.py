@@ -19,8 +19,9 @@ PLATEAU = 1e-6
 """Losses that differ by less are equal: strong penalties may all be as good as no regressor at all."""
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
-CURVATURE = 0.25
-"""Of the log loss in a logit, at most."""
+LEAST_CURVATURE = 1e-3
+"""Of the log loss in a logit, as a share of the largest one that there can be, 1/4; classes that are told apart have
+less."""
 MAX_ITERATIONS = 200
 
 
@@ -69,8 +70,8 @@ class ChosenLogistic:
 class _Design:
     """Regressors in principal directions, features and classes along the first axis.
 
-    The weights are written ``W = Q diag(s) V``: Q the principal directions, s the inverse root of the curvature in
-    each, which makes the problem in V nearly round, so that L-BFGS needs few steps. The penalty is the same:
+    The weights are those of principal directions Q: ``W = Q V``. They are uncorrelated, so that the loss of V, each
+    entry in units of its curvature, is nearly round, and L-BFGS needs few steps. The penalty is the same:
     ``|W| = |Q^T W|``. Sums over K classes run along rows of n numbers, which is several times as fast as the reverse.
 
     Attributes:
@@ -137,8 +138,7 @@ def fit_logistic(regressors: Features, labels: Labels, *, penalty: float, offset
         [0, 0, 1, 1]
     """
     design, mean, directions = _make_design(regressors, labels, offset)
-    weights = _fit_weights(design, penalty, _zeros(design), FINAL)
-    return _unrotate(weights, mean, directions, penalty)
+    return _unrotate(_fit_finally(design, penalty, _zeros(design)), mean, directions, penalty)
 
 
 def choose_logistic(
@@ -183,7 +183,7 @@ def choose_logistic(
         if 0 <= position < len(PENALTIES):
             attempt(position, fitted[around])
     best = min(sorted(losses), key=losses.__getitem__)
-    weights = _fit_weights(design, PENALTIES[best], fitted[best], FINAL)
+    weights = _fit_finally(design, PENALTIES[best], fitted[best])
     return ChosenLogistic(
         model=_unrotate(weights, mean, directions, PENALTIES[best]),
         validation=held_out.probabilities(fitted[best])[0].T,
@@ -227,11 +227,24 @@ def _unrotate(weights: Floats, mean: Floats, directions: Floats, penalty: float)
     return Logistic(weights=own, intercept=weights[:, -1] - mean @ own, penalty=penalty)
 
 
+def _fit_finally(design: _Design, penalty: float, start: Floats) -> Floats:
+    """Weights in float64, from those that float32 finds in a third of the time for a step."""
+    everyone = np.ones(len(design.labels), dtype=bool)
+    near = _fit_weights(design.take(everyone, CHOICE.precision), penalty, start, CHOICE)
+    return _fit_weights(design, penalty, near, FINAL)
+
+
 def _fit_weights(design: _Design, penalty: float, start: Floats, effort: Effort) -> Floats:
-    """Weights in principal directions with the intercept last (K, r + 1), by preconditioned L-BFGS."""
+    """Weights in principal directions with the intercept last (K, r + 1), by preconditioned L-BFGS.
+
+    The curvature in the weight of class k and a direction of variance v is about ``mean(p_k (1 - p_k)) v``, with the
+    probabilities at the start.
+    """
     classes, n = design.offset.shape
     ridge = np.append(np.full(len(design.variances), penalty / n), 0.0)
-    scale = 1 / np.sqrt(CURVATURE * np.append(design.variances, 1.0) + ridge)
+    p = design.probabilities(start)[0].astype(np.float64)
+    curvature = np.maximum((p * (1 - p)).mean(axis=1, keepdims=True), LEAST_CURVATURE / 4)
+    scale = 1 / np.sqrt(curvature * np.append(design.variances, 1.0) + ridge)
     samples: Indices = np.arange(n, dtype=np.int64)
 
     def objective(flat: Array) -> tuple[float, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -75,6 +75,23 @@ def test_interval_and_test_are_the_naive_ones():
     assert found.row.direction == "lower"
     assert found.row.null.r == 99
     assert found.row.null.observed == found.row.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowMean(Mean):
+    """The same, tested against fewer labellings."""
+
+    traits: ClassVar[Traits] = replace(Mean.traits, name="slow_mean", permutations=19)
+
+
+def test_a_slow_score_is_tested_against_the_first_labellings_alone():
+    inputs = make(1, 80)
+    usual, slow = (
+        one.row.null for one in estimate_scores([Mean(), SlowMean()], inputs, EstimateOptions(permutations=50))
+    )
+    assert (usual.r, slow.r) == (50, 19)
+    alone = estimate_score(Mean(), inputs, EstimateOptions(permutations=19)).row.null
+    assert (slow.mean, slow.p, slow.interval) == (alone.mean, alone.p, alone.interval)
 
 
 def test_samples_are_drawn_before_blocks_are_left_out():
