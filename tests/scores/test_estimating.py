@@ -14,7 +14,7 @@ from gapkit.arrays import Array, generator, log_softmax
 from gapkit.errors import UndefinedError
 from gapkit.scores import catalogue
 from gapkit.scores.distance_estimates import estimate_distance
-from gapkit.scores.estimating import EstimateOptions, estimate_score, undefined_score
+from gapkit.scores.estimating import EstimateOptions, estimate_score, estimate_scores, undefined_score
 from gapkit.scores.inputs import PairInputs, ScoreInputs
 from gapkit.statistics import neighbours
 from gapkit.statistics.jackknife import deal, kept
