@@ -6,7 +6,8 @@ DATA holds NAME.npz files with x, y and split. Every method gets the same trials
 of three rates, of which the best on validation samples is trained again with all seeds. Each training is a run folder
 in OUT; what is there is not computed again, so that a repeated command goes on where it was. The table is made from the
 run folders alone, also before all are there (--table computes nothing). The test values in trials' folders are not
-looked at.
+looked at. ``result.json`` is all that is read of a run: those of the runs in the README are in ``align_study_runs``,
+and a copy of that folder is an OUT to go on from.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def block(study: Study, target: str, results: dict[str, gk.AlignmentResult], tes
     first = next(iter(results.values()))
     n, seeds, trials = first.target.n, len(first.seeds), first.budget["trials"]
     lines = [
-        f"{target}: {n} test samples, {seeds} seeds, {trials} validation trials each",
+        f"{target}: {n} test samples, {first.budget['asked']}, {seeds} seeds, {trials} validation trials each",
         f"{'method':<11}{first.metric.name + ' (95 %)':<26}{'validation':<12}{'scale':<7}"
         f"{REFERENCE + ' less it (95 %)':<30}{'p':<9}{'seconds':<9}passes",
     ]
