@@ -98,7 +98,8 @@ TARGETS: dict[str, tuple[Build, list[str]]] = {
     "strings for an image source": (npz(x=np.array([f"text {i}" for i in range(10)])), ["text", "hf:"]),
     "complex": (npz(x=np.arange(40).reshape(10, 4) * 1j), ["complex"]),
     "wrong rank of x": (npz(x=np.ones((10, 2, 2, 2, 2)) * np.arange(10).reshape(10, 1, 1, 1, 1)), ["shape"]),
-    "wrong rank of y": (npz(y=np.zeros((10, 2, 2))), ["y", "shape (10, 2, 2)"]),
+    "constant fields": (npz(y=np.zeros((10, 2, 2))), ["y is 0.0 everywhere"]),
+    "fields of strings": (npz(y=np.full((10, 2, 2), "a")), ["y", "shape (10, 2, 2)", "a field of numbers"]),
     "constant x": (npz(x=np.full((10, 4), 5.0)), ["5.0 everywhere"]),
 }
 
