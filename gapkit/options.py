@@ -5,9 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import cast
+from typing import TypeVar, cast
 
 from gapkit.errors import OptionError, did_you_mean
+
+Options = TypeVar("Options")
+
+
+def given_or_default(given: Options | None, kind: type[Options]) -> Options:
+    """The options that were given, or the defaults of their kind.
+
+    Raises:
+        OptionError: something else was given, such as a dictionary.
+
+    Example:
+        >>> given_or_default(None, int), given_or_default(3, int)
+        (0, 3)
+    """
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):
+        raise OptionError(
+            f"options is a value of type {type(given).__name__}",
+            expected=f"{kind.__name__}, or None for its defaults",
+            remedy=f"write options={kind.__name__}(name=value)",
+        )
+    return given
 
 
 def as_names(given: object, *, option: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from gapkit.gap.layers import check_layers, layer_rows
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
+from gapkit.options import given_or_default
 from gapkit.statistics.folds import Folds, stratified_folds
 from gapkit.types import Progress, no_progress
 
@@ -52,7 +53,7 @@ def measure_misalignment(
     Raises:
         DataError: fewer than two classes can be scored.
     """
-    return fit_and_score(inputs, options or GapOptions(), layers=layers, progress=progress).result
+    return fit_and_score(inputs, given_or_default(options, GapOptions), layers=layers, progress=progress).result
 
 
 def measure_on_folds(

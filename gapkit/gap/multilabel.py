@@ -13,6 +13,7 @@ from gapkit.estimates import Estimate, Misalignment, Null, Status
 from gapkit.gap.conditional import Measured, fit_and_score, fitted_under_notes
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult
 from gapkit.gap.scoring import from_zero
+from gapkit.options import given_or_default
 from gapkit.statistics.uncertainty import mean_ratio_interval
 from gapkit.types import Progress, no_progress
 
@@ -63,7 +64,7 @@ def measure_multilabel(
     Raises:
         DataError: indicators are no (n, m) zeros and ones, or no label can be measured.
     """
-    options = options or GapOptions()
+    options = given_or_default(options, GapOptions)
     codes = _check_indicators(indicators, len(inputs.labels))
     names = tuple(label_names) or tuple(str(j) for j in range(codes.shape[1]))
     measured: dict[str, Measured] = {}

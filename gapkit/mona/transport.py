@@ -21,6 +21,7 @@ from gapkit.mona.class_geometry import (
     stack_by_rank,
     tensor_side,
 )
+from gapkit.options import given_or_default
 from gapkit.scores.checks import check_features
 from gapkit.scores.class_products import sample_costs
 from gapkit.scores.coupling import Matrix, TransportEvidence, exact_plan
@@ -103,7 +104,7 @@ def source_statistics(
         >>> round(loss.value.item(), 4), batch.grad.ravel().tolist()
         (18.0, [3.0, 3.0, 3.0, 3.0])
     """
-    options = OTDDOptions() if options is None else options
+    options = given_or_default(options, OTDDOptions)
     if options.outer == "sliced" or (options.inner == "gaussian" and options.covariance == "shrunk"):
         wrong = "outer='sliced'" if options.outer == "sliced" else "covariance='shrunk'"
         raise OptionError(

@@ -16,6 +16,7 @@ from gapkit.mona.lesson import Lesson
 from gapkit.mona.looks import METRICS, metric_of, sample_scores
 from gapkit.mona.methods import ALIGNMENT, WARM_UP
 from gapkit.mona.timing import timed_steps
+from gapkit.options import given_or_default
 from gapkit.pipeline.activations import choose_embedder
 from gapkit.pipeline.align_measures import AlignedGaps, measure_gaps, probe_tuned
 from gapkit.pipeline.align_options import AlignOptions, Budget
@@ -58,7 +59,7 @@ def align(
     check_source(source)
     check_target(target)
     check_surrogate(surrogate)
-    options, started = options or AlignOptions(), time.monotonic()
+    options, started = given_or_default(options, AlignOptions), time.monotonic()
     surrogate, parts = surrogate or source.surrogate, divide(target, options)
     learned = _learn_all(source, parts, surrogate, options, folder, progress)
     first = learned[0]

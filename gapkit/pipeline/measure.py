@@ -12,6 +12,7 @@ from gapkit.errors import OptionError
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.gap.inputs import MisalignmentResult
 from gapkit.gap.multilabel import MultilabelResult, measure_multilabel
+from gapkit.options import given_or_default
 from gapkit.pipeline.activations import choose_embedder, run_source, run_surrogate
 from gapkit.pipeline.arguments import check_embedder, check_options, check_source, check_surrogate, check_target
 from gapkit.pipeline.options import MeasureOptions
@@ -70,7 +71,7 @@ def measure(
     check_surrogate(surrogate)
     check_embedder(embedder)
     check_options(options, MeasureOptions)
-    options = options or MeasureOptions()
+    options = given_or_default(options, MeasureOptions)
     started = time.monotonic()
     given = {} if embedder is None else {"embedder": embedder.key}
     choice, embedder = choose_embedder(source, target, embedder, options.embedder)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gapkit.arrays import digest
 from gapkit.errors import OptionError
 from gapkit.estimates import Estimate
+from gapkit.options import given_or_default
 from gapkit.pipeline.activations import choose_embedder
 from gapkit.pipeline.arguments import check_source, check_surrogate
 from gapkit.pipeline.probe_options import ProbeOptions
@@ -119,7 +120,7 @@ def probe(
     """
     check_source(before)
     check_surrogate(surrogate)
-    options, started = options or ProbeOptions(), time.monotonic()
+    options, started = given_or_default(options, ProbeOptions), time.monotonic()
     surrogate = _known(surrogate or before.surrogate, before)
     tuned, asked = load_tuned(before, after), load_control(before, target)
     used, notes = choose_samples(surrogate, options)

@@ -12,6 +12,7 @@ import numpy as np
 
 from gapkit.arrays import Floats, digest
 from gapkit.errors import OptionError
+from gapkit.options import given_or_default
 from gapkit.pipeline.activations import choose_embedder, run_source
 from gapkit.pipeline.arguments import check_options, check_source, check_surrogate, check_target
 from gapkit.pipeline.options import RankOptions
@@ -93,7 +94,7 @@ def rank(
         GapkitError: a source cannot be loaded, or does not go with the target.
     """
     check_options(options, RankOptions)
-    options = options or RankOptions()
+    options = given_or_default(options, RankOptions)
     started = time.monotonic()
     named = _by_name(sources)
     check_target(target)

@@ -11,6 +11,7 @@ import numpy as np
 from gapkit.arrays import Array, Features, Labels
 from gapkit.coercion import as_array
 from gapkit.errors import DataError, UndefinedError
+from gapkit.options import given_or_default
 from gapkit.scores.checks import check_pair, check_squares
 from gapkit.scores.coupling import Transport
 from gapkit.scores.inputs import PairInputs
@@ -69,7 +70,7 @@ def otdd(x1: Array, y1: Array, x2: Array, y2: Array, *, options: OTDDOptions | N
         >>> far.class_coupling.tolist(), far.second_classes
         ([[0.0, 0.5], [0.5, 0.0]], ('2', '7'))
     """
-    options = OTDDOptions() if options is None else options
+    options = given_or_default(options, OTDDOptions)
     _check_order(x1, y1, x2)
     x1, x2 = check_pair(x1, x2, ("x1", "x2"))
     check_squares(x1, x2)

@@ -9,6 +9,7 @@ from gapkit.arrays import generator, seeded_torch
 from gapkit.errors import OptionError
 from gapkit.gap import GapOptions
 from gapkit.options import as_names, check_choice, check_least, check_number
+from gapkit.scores import otdd
 
 WRONG_SEEDS = (-1, 1.5, "3", None, True, np.float64(2.0))
 
@@ -64,3 +65,10 @@ def test_a_seed_is_a_whole_number_that_is_not_negative(seed: object) -> None:
 
 def test_seeds_of_numpy_draw_what_those_of_python_do() -> None:
     assert generator(np.int64(7), 1).random() == generator(7, 1).random()
+
+
+def test_options_of_another_kind_are_refused_where_they_are_given() -> None:
+    rows, labels = np.arange(8.0)[:, None], np.arange(8) % 2
+    for wrong in ({"outer": "sinkhorn"}, {}, "sinkhorn"):
+        with pytest.raises(OptionError, match=r"options is a value of type (dict|str); expected OTDDOptions, or None"):
+            otdd(rows, labels, rows + 1, labels, options=wrong)

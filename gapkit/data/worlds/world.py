@@ -18,6 +18,7 @@ from gapkit.data.worlds.sampling import Grouping, draw_classes, observe
 from gapkit.data.worlds.strictest import TOLERANCE, Family, strictest_family
 from gapkit.data.worlds.truth import Truth, exact_truth, mean_truth, prior_value
 from gapkit.errors import OptionError
+from gapkit.options import given_or_default
 
 WORLD_STREAM, DRAW_STREAM, TRUTH_STREAM = 31, 32, 33
 BLOCK_ROWS = 8192
@@ -280,7 +281,7 @@ def make_world(options: WorldOptions | None = None, *, separation: float | None 
         >>> world.means.shape, world.prior.tolist(), world.family, round(world.epsilon, 6)
         ((6, 8), [0.5, 0.5], 'injection', 0.2)
     """
-    options = options or WorldOptions()
+    options = given_or_default(options, WorldOptions)
     if separation is not None:
         options = replace(options, separation=separation)
     rng = generator(options.seed, WORLD_STREAM)
