@@ -11,7 +11,8 @@ source in place, whatever they are for, and weights move least where nothing can
 order of retention at ten times the rate, in the last block. There it was 0.95 (0.87 - 1.03) after digits, 0.71 (0.53 -
 0.84) after permuted labels, and 0.94 (0.83 - 1.01) after codes: the half of it that is about permuted labels holds, the
 half about codes does not. CKA was 0.86, 0.26 and 0.82. A third one, written down then and before its numbers, asks the
-order after ten times as many steps at that rate, 600.
+order after ten times as many steps at that rate, 600. It fails too: by then digits, ten classes of the source's 352,
+have destroyed as much (the interval of retention begins at 0.51 after digits and ends at 0.79 after permuted labels).
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ def test_a_far_modality_leaves_less_than_a_near_one_at_a_higher_rate(faster) -> 
     assert far.interval[1] < near.interval[0]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="0.51 at the lower end after digits, 0.79 at the upper end after permuted labels"
+)
 def test_after_many_steps_a_far_modality_leaves_less_than_a_near_one(example, source) -> None:
     near, permuted, far = retained(example, source, "blocks.6", FASTER, steps=600)
     assert permuted.interval[1] < near.interval[0]
