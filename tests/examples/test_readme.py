@@ -30,13 +30,13 @@ def refresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_every_output_block_is_filled_and_needs_no_other_file_than_data(refresh: ModuleType) -> None:
     blocks = list(refresh.BLOCK.finditer(README))
-    assert len(blocks) == README.count("<!-- output of:") == 7
+    assert len(blocks) == README.count("<!-- output of:") == 8
     assert all(match["shown"].strip() for match in blocks)
 
 
 def test_outputs_on_bundled_samples_are_what_is_printed_now(refresh: ModuleType) -> None:
     blocks = [match for match in refresh.BLOCK.finditer(README) if "DATA" not in match["command"]]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for match in blocks:
         now = refresh.block(refresh.printed(match["command"], ""))
         assert NUMBER.sub("#", now).split() == NUMBER.sub("#", match["shown"]).split()

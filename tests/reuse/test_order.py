@@ -105,7 +105,7 @@ def test_a_far_modality_leaves_less_than_a_near_one_at_a_higher_rate(faster) -> 
 
 
 @pytest.mark.xfail(
-    strict=True, reason="0.51 at the lower end after digits, 0.79 at the upper end after permuted labels"
+    strict=True, reason="from 0.51 after digits, to 0.79 after permuted labels"
 )
 def test_after_many_steps_a_far_modality_leaves_less_than_a_near_one(example, source) -> None:
     near, permuted, far = retained(example, source, "blocks.6", FASTER, steps=600)
