@@ -61,7 +61,7 @@ def encode_labels(
     labels = _plain(as_array(labels, name), name)
     if task is None:
         several = "multilabel" if labels.ndim == 2 and labels.shape[1] > 1 else "classification"
-        task = "dense" if labels.ndim > 2 else several
+        task = "dense" if labels.ndim > 2 and labels.size > len(labels) else several
     if task == "dense":
         return EncodedLabels(values=_field(labels, name), class_names=(), task=task)
     if task == "regression":
