@@ -104,9 +104,7 @@ def test_a_far_modality_leaves_less_than_a_near_one_at_a_higher_rate(faster) -> 
     assert far.interval[1] < near.interval[0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="from 0.51 after digits, to 0.79 after permuted labels"
-)
+@pytest.mark.xfail(strict=True, reason="from 0.51 after digits, to 0.79 after permuted labels")
 def test_after_many_steps_a_far_modality_leaves_less_than_a_near_one(example, source) -> None:
     near, permuted, far = retained(example, source, "blocks.6", FASTER, steps=600)
     assert permuted.interval[1] < near.interval[0]
