@@ -46,11 +46,8 @@ class MappedRows:
 
     def by(self, nbytes: int) -> Iterator[tuple[slice, Floats]]:
         """Blocks of about so many bytes, with their positions."""
-        given, function = (self.rows, self.function) if self._kept is None else (self._kept, None)
-        step = max(1, nbytes // (8 * max(1, self.width)))
-        for start in range(0, len(given), step):
-            block = given[start : start + step]
-            yield slice(start, start + len(block)), block if function is None else function(block)
+        rows = self if self._kept is None else MappedRows(rows=self._kept, width=self.width)
+        return rows._computed(nbytes)
 
     def take(self, index: Indices) -> Floats:
         """The rows at ``index``."""
@@ -73,7 +70,13 @@ class MappedRows:
         if 8 * len(self.rows) * self.width > HELD:
             return None
         found = np.empty((len(self.rows), self.width))
-        step = max(1, CACHED // (8 * max(1, self.width)))
-        for start in range(0, len(found), step):
-            found[start : start + step] = self.function(self.rows[start : start + step])
+        for place, block in self._computed(CACHED):
+            found[place] = block
         return found
+
+    def _computed(self, nbytes: int) -> Iterator[tuple[slice, Floats]]:
+        """As ``by``, whether or not they are kept."""
+        step = max(1, nbytes // (8 * max(1, self.width)))
+        for start in range(0, len(self.rows), step):
+            block = self.rows[start : start + step]
+            yield slice(start, start + len(block)), block if self.function is None else self.function(block)
