@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from gapkit.arrays import Array, Floats, Labels, PerSample
+from gapkit.statistics.mapped import HELD
 from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.totals import MULTIPLIED
 
 PRECISION = np.float32
 """Of products over samples, twice as fast as float64: rounding is far below where descents end. Losses, weights and
 sums over blocks are float64."""
-HELD = 1 << 27
-"""Bytes of rotated regressors that are kept, 128 MiB: 43 000 samples of 768 features."""
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
 EVERYTHING = slice(None)
@@ -28,8 +27,8 @@ class Design:
 
     The weights are those of principal directions Q: ``W = Q V``. They are uncorrelated, so that the loss of V, each
     entry in units of its curvature, is nearly round, and a descent needs few steps. The penalty is the same:
-    ``|W| = |Q^T W|``. Rotated regressors are kept where they are small; where they are not, each pass reads the
-    regressors in blocks and the weights are turned instead.
+    ``|W| = |Q^T W|``. Rotated regressors are kept where they fit into ``HELD`` (43 000 samples of 768
+    features); where they do not, each pass reads the regressors in blocks, and the weights are turned instead.
 
     Features and classes are along the first axis: sums over K classes run along rows of n numbers, which is several
     times as fast as the reverse.
