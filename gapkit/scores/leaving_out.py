@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
-from gapkit.arrays import Array, Features, Indices
+from gapkit.arrays import Array, Indices
 from gapkit.errors import UndefinedError
 from gapkit.scores.inputs import Score, ScoreInputs
 from gapkit.statistics.jackknife import Blocks, kept
 from gapkit.statistics.leave_out import LeaveOut, leave_out
-from gapkit.statistics.totals import Totals, measure_totals, merge_totals
+from gapkit.statistics.totals import Totals, absorb_totals
 
 Compute = Callable[[Array], float]
 """A score, from labels."""
@@ -57,7 +57,7 @@ def leave_blocks_out(
     scorers = {name: _scorer(score, compute, blocks) for name, (score, compute) in begun.items()}
     if not any("probabilities" in score.traits.needs for score, compute in begun.values() if _anew(compute)):
         inputs = replace(inputs, log_probabilities=None)
-    totals = leave_out(blocks.ids, len(blocks.layers), None, partial(_absorb, inputs.features))
+    totals = leave_out(blocks.ids, len(blocks.layers), None, partial(absorb_totals, inputs.features))
     for block in range(len(blocks.layers)):
         part = inputs.take(kept(blocks.ids, block), partial(_measured, totals, block))
         for name, scorer in scorers.items():
@@ -84,12 +84,6 @@ def _scorer(score: Score, compute: Compute, blocks: Blocks) -> WithoutBlock:
     if isinstance(compute, HoldsFit):
         return lambda block, part: compute.among(kept(blocks.ids, block))(part.labels)
     return lambda _, part: score.on(part)(part.labels)
-
-
-def _absorb(features: Features, totals: Totals | None, index: Indices) -> Totals:
-    """Totals with some of the samples more."""
-    more = measure_totals(features, index)
-    return more if totals is None else merge_totals(totals, more)
 
 
 def _measured(totals: LeaveOut[Totals | None], block: int) -> Totals:

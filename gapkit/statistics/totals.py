@@ -85,6 +85,51 @@ def ledoit_wolf(n: int, d: int, trace: float, squares: float, fourths: float) ->
     return min(1.0, noise / delta)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mean:
+    """A mean, as ``Totals`` keeps it.
+
+    Attributes:
+        n: samples.
+        origin: (d,) one of the samples.
+        offset: (d,) mean less origin.
+    """
+
+    n: int
+    origin: Floats
+    offset: Floats
+
+    @property
+    def value(self) -> Floats:
+        """(d,)."""
+        return self.origin + self.offset
+
+
+def absorb_mean(features: Features, mean: Mean | None, index: Indices) -> Mean:
+    """A mean with the samples at ``index`` more; theirs alone where there is none."""
+    more = _measure_mean(features, index)
+    if mean is None:
+        return more
+    apart = (more.origin - mean.origin) + (more.offset - mean.offset)
+    n = mean.n + more.n
+    return Mean(n=n, origin=mean.origin, offset=mean.offset + apart * (more.n / n))
+
+
+def _measure_mean(features: Features, at: Indices | None) -> Mean:
+    """The mean of these samples, or of those at some positions."""
+    n, origin = len(features) if at is None else len(at), features[0 if at is None else at[0]].copy()
+    sums = np.zeros(features.shape[1])
+    for block in _pieces(features, at, CACHED):
+        sums += (block - origin).sum(axis=0)
+    return Mean(n=n, origin=origin, offset=sums / n)
+
+
+def absorb_totals(features: Features, totals: Totals | None, index: Indices) -> Totals:
+    """Totals with the samples at ``index`` more; theirs alone where there are none."""
+    more = measure_totals(features, index)
+    return more if totals is None else merge_totals(totals, more)
+
+
 def measure_totals(features: Features, at: Indices | None = None) -> Totals:
     """The sums of these samples (n, d), n >= 1; two passes, so that a large mean costs no digits.
 
@@ -99,9 +144,8 @@ def measure_totals(features: Features, at: Indices | None = None) -> Totals:
         >>> totals.n, totals.mean.tolist(), totals.scatter.tolist(), totals.cubes.tolist(), totals.fourths
         (3, [1000002.0], [[14.0]], [18.0], 98.0)
     """
-    n, d = len(features) if at is None else len(at), features.shape[1]
-    origin = features[0 if at is None else at[0]].copy()
-    centre = origin + sum((block - origin).sum(axis=0) for block in _pieces(features, at, CACHED)) / n
+    mean, d = _measure_mean(features, at), features.shape[1]
+    n, origin, centre = mean.n, mean.origin, mean.value
     sums, scatter, fourths = np.zeros((2, d)), np.zeros((d, d)), 0.0
     for block in _pieces(features, at, MULTIPLIED):
         z = block - centre
