@@ -27,7 +27,16 @@ def coding_rate(centred: Floats, epsilon: float) -> float:
     if d == 0:
         return 0.0
     # BLAS counts in Fortran's order, in which Z is Z'; one triangle is enough.
-    gram: Floats = cast("Any", blas).dsyrk(1 / (n * epsilon), centred.T, trans=int(n <= d), lower=1)
+    return rate_of(cast("Any", blas).dsyrk(1 / (n * epsilon), centred.T, trans=int(n <= d), lower=1))
+
+
+def rate_of(gram: Floats) -> float:
+    """The coding rate from the lower triangle of ``Z Z' / (n epsilon)`` or ``Z'Z / (n epsilon)``, overwritten.
+
+    Example:
+        >>> round(rate_of(np.diag([3.0, 0.0])), 6) == round(float(np.log(2)), 6)
+        True
+    """
     trace = float(np.trace(gram))
     if trace < SMALL:
         return 0.5 * float(np.log1p(np.maximum(np.linalg.eigvalsh(gram), 0.0)).sum())

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, cast
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats
+from gapkit.arrays import Array, Floats, Indices
 from gapkit.errors import UndefinedError
 from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
-from gapkit.scores.coding import coding_rate
+from gapkit.scores.coding import coding_rate, rate_of
 from gapkit.scores.coding_blocks import rates_without
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leaving_out import WithoutBlock
-from gapkit.statistics.class_sums import by_class
+from gapkit.scores.row_products import products_pay, row_products
+from gapkit.statistics.class_sums import by_class, class_counts
 from gapkit.statistics.jackknife import Blocks
 from gapkit.statistics.leave_out import leave_out
 from gapkit.statistics.totals import Mean, absorb_mean
@@ -143,6 +145,31 @@ class Coded:
         points = self.inputs.spectrum.points
         within = sum(coding_rate(points.take(index), self.epsilon) for index in by_class(codes, n_classes))
         return self.whole - within / n_classes
+
+    def several(self, labellings: Sequence[Array]) -> list[float]:
+        """Scores of labellings, from the inner products of all samples where the labellings read these many times.
+
+        Raises:
+            UndefinedError: a single class.
+        """
+        points = self.inputs.spectrum.points
+        n, d = points.rows.shape
+        coded = [present_classes(labels) for labels in labellings]
+        sizes = [class_counts(codes, n_classes) for codes, n_classes in coded]
+        # Of a class of more samples than features, another matrix is the smaller one.
+        pairs = sum(int(np.square(counts[counts <= d]).sum()) for counts in sizes)
+        if not products_pay(n, pairs):
+            return [self(labels) for labels in labellings]
+        products = row_products(points)
+
+        def rate(index: Indices) -> float:
+            if len(index) > d:
+                return coding_rate(points.take(index), self.epsilon)
+            gram = products.among(index)
+            gram *= 1 / (len(index) * self.epsilon)
+            return rate_of(gram)
+
+        return [self.whole - sum(map(rate, by_class(*one))) / one[1] for one in coded]
 
     def without(self, blocks: Blocks) -> WithoutBlock:
         """The score without each block, whose classes share what is left of them."""
