@@ -70,7 +70,9 @@ class ScoreInputs:
     def spectrum(self) -> Spectrum:
         """Principal axes of the features, likewise; O(d^3) more where n > d, else O(n^2 d) without the scatter."""
         n, d = self.features.shape
-        return find_spectrum(self.features, self.totals, self.centred) if n > d else find_spectrum(self.features)
+        if n <= d:
+            return find_spectrum(self.features)
+        return find_spectrum(self.features, self.totals, self.centred, few=self.measured is not None)
 
     @cached_property
     def whitening(self) -> Whitening:
