@@ -8,14 +8,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from gapkit.arrays import Array, Indices, Labels
+from gapkit.arrays import Array, Labels
 from gapkit.errors import UndefinedError
 from gapkit.estimates import Interval, ScoreRow
 from gapkit.scores.inputs import Score, ScoreInputs
+from gapkit.scores.leaving_out import leave_blocks_out
 from gapkit.scores.permuting import Statistic, permuted_nulls
 from gapkit.scores.probes import ShareOfHits, hit_interval
 from gapkit.scores.subsample import subsample
-from gapkit.statistics.jackknife import STILL, Blocks, Jackknife, deal, deal_classes, kept
+from gapkit.statistics.jackknife import STILL, Blocks, Jackknife, deal, deal_classes
 from gapkit.statistics.probes import Probe
 from gapkit.types import Traits
 
@@ -48,15 +49,6 @@ class Bounded(Protocol):
 
     def boundary(self, inputs: ScoreInputs, left: int) -> str:
         """Which boundary the score is on, of all samples or of the ``left`` ones; empty where it is on none."""
-        ...
-
-
-@runtime_checkable
-class HoldsFit(Protocol):
-    """A score, as a function of labels, whose fit has many optima: without some samples it keeps to the one found."""
-
-    def among(self, index: Indices) -> Callable[[Array], float]:
-        """The score of the samples at ``index``, by the fit to all."""
         ...
 
 
@@ -250,28 +242,15 @@ def _one_layer(inputs: ScoreInputs, count: int) -> Blocks | None:
 
 
 def _leave_out(begun: Sequence[Begun], inputs: ScoreInputs, blocks: Blocks) -> dict[str, tuple[Jackknife | None, str]]:
-    """Scores that are computed anew: block by block, so that one part of the samples is held at a time."""
-    values: dict[str, list[float]] = {one.score.traits.name: [] for one in begun}
-    reasons: dict[str, str] = {}
-    for block in range(len(blocks.layers)):
-        index = kept(blocks.ids, block)
-        part = inputs.take(index)
-        for one in begun:
-            name = one.score.traits.name
-            if name in reasons:
-                continue
-            try:
-                compute = one.compute.among(index) if isinstance(one.compute, HoldsFit) else one.score.on(part)
-                values[name].append(compute(part.labels))
-            except UndefinedError as error:
-                left = int((blocks.ids == block).sum())
-                reasons[name] = f"no interval: without {left} of the samples, {error.got}"
+    """Scores that are computed without each block."""
+    named = {one.score.traits.name: one for one in begun}
+    found = leave_blocks_out({name: (one.score, one.compute) for name, one in named.items()}, inputs, blocks)
     alone = f"the interval takes the classes of a single sample or group, {blocks.alone}, as they are"
     return {
-        one.score.traits.name: (None, reasons[one.score.traits.name])
-        if one.score.traits.name in reasons
-        else (_jackknife(one, values[one.score.traits.name], blocks), alone if blocks.alone else "")
-        for one in begun
+        name: (None, values)
+        if isinstance(values, str)
+        else (_jackknife(named[name], values, blocks), alone if blocks.alone else "")
+        for name, values in found.items()
     }
 
 

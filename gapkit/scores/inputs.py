@@ -31,6 +31,8 @@ class ScoreInputs:
         groups: (n,) codes of samples that belong together, or None.
         seed: of folds, subsamples and starts.
         unit: of the features, found from them: 1 but for very large or very small ones.
+        measured: gives the totals of these features, where they follow from those of other samples; None where they
+            have to be measured.
     """
 
     features: Features
@@ -39,6 +41,7 @@ class ScoreInputs:
     groups: Labels | None = None
     seed: int = 0
     unit: float = 1.0
+    measured: Callable[[], Totals] | None = None
 
     def __post_init__(self) -> None:
         """Check the seed, which not all of what is computed draws by, and find the unit.
@@ -51,11 +54,12 @@ class ScoreInputs:
         if unit != 1:
             object.__setattr__(self, "features", self.features / unit)
             object.__setattr__(self, "unit", self.unit * unit)
+            object.__setattr__(self, "measured", None)
 
     @cached_property
     def totals(self) -> Totals:
         """Mean and scatter of the features, found once for all scores; O(n d^2)."""
-        return measure_totals(self.features)
+        return measure_totals(self.features) if self.measured is None else self.measured()
 
     @cached_property
     def centred(self) -> CentredRows:
@@ -66,7 +70,9 @@ class ScoreInputs:
     def spectrum(self) -> Spectrum:
         """Principal axes of the features, likewise; O(d^3) more where n > d, else O(n^2 d) without the scatter."""
         n, d = self.features.shape
-        return find_spectrum(self.features, self.totals, self.centred) if n > d else find_spectrum(self.features)
+        if n <= d:
+            return find_spectrum(self.features)
+        return find_spectrum(self.features, self.totals, self.centred, few=self.measured is not None)
 
     @cached_property
     def whitening(self) -> Whitening:
@@ -74,14 +80,15 @@ class ScoreInputs:
         n, d = self.features.shape
         return find_whitening(self.features, self.totals, self.centred) if n > d else find_whitening(self.features)
 
-    def take(self, index: Indices) -> ScoreInputs:
-        """The samples at ``index``, in that order."""
+    def take(self, index: Indices, measured: Callable[[], Totals] | None = None) -> ScoreInputs:
+        """The samples at ``index``, in that order; with a function that gives their totals, where there is one."""
         return replace(
             self,
             features=self.features[index],
             labels=self.labels[index],
             log_probabilities=None if self.log_probabilities is None else self.log_probabilities[index],
             groups=None if self.groups is None else self.groups[index],
+            measured=measured,
         )
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array
+from gapkit.arrays import Array, Floats, Indices, Labels
 from gapkit.errors import UndefinedError
 from gapkit.scores.checks import check_probabilities, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
+from gapkit.scores.leaving_out import WithoutBlock
+from gapkit.statistics.jackknife import Blocks
+from gapkit.statistics.leave_out import leave_out
 from gapkit.statistics.mapped import MappedRows
+from gapkit.statistics.totals import CACHED, MULTIPLIED
 from gapkit.types import Traits
+
+TOGETHER = 128
+"""Target classes, of several labellings together, in one product: with few, reading the probabilities takes longer."""
+FEW = 32
+"""Target classes up to which a product with all of them takes less time than one of each sample with its own."""
 
 
 def leep(probs: Array, labels: Array) -> float:
@@ -40,7 +50,7 @@ def leep(probs: Array, labels: Array) -> float:
         (0.0, -0.693147)
     """
     p = check_probabilities(probs, labels)
-    return _score(p, encode(labels, len(p)))
+    return _scores(p, [encode(labels, len(p))])[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +73,7 @@ class LEEP:
         avoids="0/0 for source classes without mass; the product of all samples, source and target classes",
     )
 
-    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+    def on(self, inputs: ScoreInputs) -> Predicted:
         """Take the probabilities once.
 
         Raises:
@@ -71,20 +81,105 @@ class LEEP:
         """
         log_p = source_probabilities(inputs, LEEP.traits.title)
         p = MappedRows(rows=log_p, width=log_p.shape[1], function=np.exp)
-        return lambda labels: _score(p, labels)
+        return Predicted(p=p, labels=inputs.labels)
 
 
-def _score(p: MappedRows, labels: Array) -> float:
-    """The score of one labelling, from probabilities (n, S)."""
-    codes, n_classes = present_classes(labels)
-    joint = p.class_sums(codes, n_classes)
-    mass = joint.sum(axis=0)
-    conditional = joint / np.where(mass > 0, mass, 1.0)
-    found = 0.0
-    for place, block in p:
-        found += float(np.log(np.einsum("iz,iz->i", block, conditional[codes[place]])).sum())
-    # Rounding can leave a perfect prediction above 1.
-    return min(0.0, found / len(codes))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predicted:
+    """LEEP of some samples, as a function of labels.
+
+    Attributes:
+        p: (n, S) probabilities.
+        labels: (n,) as they are.
+    """
+
+    p: MappedRows
+    labels: Array
+
+    def __call__(self, labels: Array) -> float:
+        """The score of one labelling."""
+        return _scores(self.p, [labels])[0]
+
+    def several(self, labellings: Sequence[Array]) -> list[float]:
+        """Scores of labellings, as many at once as have ``TOGETHER`` target classes together.
+
+        Raises:
+            UndefinedError: a single class.
+        """
+        step = max(1, TOGETHER // present_classes(labellings[0])[1])
+        chunks = [labellings[start : start + step] for start in range(0, len(labellings), step)]
+        return [score for chunk in chunks for score in _scores(self.p, chunk)]
+
+    def without(self, blocks: Blocks) -> WithoutBlock:
+        """The score without each block: sums over the classes of what is left, and predictions by these."""
+        codes, n_classes = present_classes(self.labels)
+        start = np.zeros((n_classes, self.p.width))
+        joints = leave_out(blocks.ids, len(blocks.layers), start, partial(self._add, codes))
+
+        def score(block: int, part: ScoreInputs) -> float:
+            present_classes(part.labels)  # a single one is refused
+            likelihoods = _likelihoods(self.p, _conditionals(joints[block][None]), [codes])[0]
+            return _mean_logarithm(likelihoods[blocks.ids != block])
+
+        return score
+
+    def _add(self, codes: Labels, joint: Floats, index: Indices) -> Floats:
+        """Sums of the probabilities of each class with some samples more."""
+        return joint + self.p.class_sums(codes, len(joint), at=index)
+
+
+def _scores(p: MappedRows, labellings: Sequence[Array]) -> list[float]:
+    """The scores of some labellings, from probabilities (n, S)."""
+    codes, counts = zip(*map(present_classes, labellings), strict=True)
+    conditionals = _conditionals(_joints(p, codes, max(counts)))
+    return [_mean_logarithm(row) for row in _likelihoods(p, conditionals, codes)]
+
+
+def _joints(p: MappedRows, codes: Sequence[Labels], n_classes: int) -> Floats:
+    """``sum of p_iz`` over the samples of each class (m, C, S), of m labellings."""
+    if len(codes) == 1 or n_classes > FEW:
+        return np.stack([p.class_sums(own, n_classes) for own in codes])
+    columns = _columns(codes, n_classes)
+    found = np.zeros((len(codes) * n_classes, p.width))
+    for place, block in p.by(_nbytes(p, len(found))):
+        members = np.zeros((len(block), len(found)))
+        np.put_along_axis(members, columns[place], 1.0, axis=1)
+        found += members.T @ block
+    return found.reshape(len(codes), n_classes, p.width)
+
+
+def _columns(codes: Sequence[Labels], n_classes: int) -> Array:
+    """The place (n, m) of each sample's class among those of all labellings."""
+    return np.stack(codes, axis=1) + n_classes * np.arange(len(codes))
+
+
+def _conditionals(joints: Floats) -> Floats:
+    """P(y | z) (m, C, S); 0 for a source class without mass."""
+    mass = joints.sum(axis=1, keepdims=True)
+    return joints / np.where(mass > 0, mass, 1.0)
+
+
+def _likelihoods(p: MappedRows, conditionals: Floats, codes: Sequence[Labels]) -> Floats:
+    """``sum_z P(y_i | z) p_iz`` (m, n)."""
+    count, n_classes, width = conditionals.shape
+    found, columns = np.empty((count, len(p))), _columns(codes, n_classes)
+    flat = conditionals.reshape(-1, width)
+    for place, block in p.by(_nbytes(p, len(flat)) if n_classes <= FEW else CACHED):
+        if n_classes <= FEW:
+            found[:, place] = np.take_along_axis(block @ flat.T, columns[place], axis=1).T
+        else:
+            found[:, place] = [np.einsum("iz,iz->i", block, flat[own]) for own in columns[place].T]
+    return found
+
+
+def _mean_logarithm(likelihoods: Floats) -> float:
+    """The mean log-likelihood; rounding can leave a perfect prediction above 1."""
+    return min(0.0, float(np.log(likelihoods).sum()) / len(likelihoods))
+
+
+def _nbytes(p: MappedRows, columns: int) -> int:
+    """Bytes of blocks of p, so that products with so many columns take no more than ``MULTIPLIED``."""
+    return max(1, MULTIPLIED * p.width // max(1, p.width, columns))
 
 
 def source_probabilities(inputs: ScoreInputs, title: str) -> Array:

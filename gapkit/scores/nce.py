@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +10,9 @@ import numpy as np
 from gapkit.arrays import Array, Labels
 from gapkit.scores.checks import check_source_labels, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
+from gapkit.scores.leaving_out import WithoutBlock
 from gapkit.scores.leep import source_probabilities
+from gapkit.statistics.jackknife import Blocks
 from gapkit.types import Traits
 
 
@@ -77,11 +78,29 @@ class NCE:
         avoids="epsilons that bias the shares",
     )
 
-    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+    def on(self, inputs: ScoreInputs) -> Confused:
         """Find the most probable source class of each sample, the first of equal ones, once.
 
         Raises:
             UndefinedError: the source has no head; or a single class, by the function that is returned.
         """
-        source_codes = source_probabilities(inputs, NCE.traits.title).argmax(axis=1).astype(np.int64)
-        return lambda labels: negative_conditional_entropy(source_codes, labels)
+        return Confused(source_codes=source_probabilities(inputs, NCE.traits.title).argmax(axis=1).astype(np.int64))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Confused:
+    """NCE of some samples, as a function of labels.
+
+    Attributes:
+        source_codes: (n,) source classes.
+    """
+
+    source_codes: Labels
+
+    def __call__(self, labels: Array) -> float:
+        """The score of one labelling."""
+        return negative_conditional_entropy(self.source_codes, labels)
+
+    def without(self, blocks: Blocks) -> WithoutBlock:
+        """The score without each block."""
+        return lambda block, part: negative_conditional_entropy(self.source_codes[blocks.ids != block], part.labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,7 +16,20 @@ from gapkit.statistics.permutation import Relabellings, permutation_p, permute_l
 from gapkit.types import Traits
 
 
-@dataclass(frozen=True, kw_only=True)
+@runtime_checkable
+class Several(Protocol):
+    """A statistic, as a function of labels, that takes less work for several labellings together than one by one."""
+
+    def several(self, labellings: Sequence[Array]) -> list[float]:
+        """The statistic of each labelling, of which there is at least one.
+
+        Raises:
+            UndefinedError: where one of them does not allow it.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Statistic:
     """What a permutation test compares: the score itself, or a cheaper statistic in its place.
 
@@ -56,13 +70,16 @@ def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: in
     drawn, reason = permuted(inputs.labels, statistics[0].folds, inputs.groups, permutations, inputs.seed)
     found: dict[str, list[float]] = {statistic.traits.name: [] for statistic in statistics}
     reasons = dict.fromkeys(found, reason) if reason else {}
-    for labels in drawn:
-        for statistic in statistics:
-            name = statistic.traits.name
-            if name in reasons or len(found[name]) == statistic.traits.permutations:
+    at_once = [statistic for statistic in statistics if isinstance(statistic.compute, Several)]
+    one_by_one = [statistic for statistic in statistics if statistic not in at_once]
+    # One by one, they share what depends on the latest labels.
+    for labellings, own in ((drawn, at_once), *(([labels], one_by_one) for labels in drawn)):
+        for statistic in own:
+            name, most = statistic.traits.name, statistic.traits.permutations
+            if name in reasons or len(found[name]) == most:
                 continue
             try:
-                found[name].append(statistic.compute(labels))
+                found[name] += _computed(statistic.compute, labellings[:most])
             except UndefinedError as error:
                 reasons[name] = f"with permuted labels, {error.got}"
     return {
@@ -73,6 +90,11 @@ def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: in
         )
         for statistic in statistics
     }
+
+
+def _computed(compute: Callable[[Array], float], labellings: Sequence[Array]) -> list[float]:
+    """A statistic of some labellings."""
+    return compute.several(labellings) if isinstance(compute, Several) else [compute(labels) for labels in labellings]
 
 
 def no_null(name: str, observed: float, reason: str) -> Null:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, cast
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats
+from gapkit.arrays import Array, Floats, Indices
 from gapkit.errors import UndefinedError
 from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
+from gapkit.scores.coding import coding_rate, rate_of
+from gapkit.scores.coding_blocks import rates_without
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.statistics.class_sums import by_class
-from gapkit.statistics.spectrum import ROUNDING
+from gapkit.scores.leaving_out import WithoutBlock
+from gapkit.scores.row_products import products_pay, row_products
+from gapkit.statistics.class_sums import by_class, class_counts
+from gapkit.statistics.jackknife import Blocks
+from gapkit.statistics.leave_out import leave_out
+from gapkit.statistics.totals import Mean, absorb_mean
 from gapkit.types import Traits
 
 EPSILON = 1e-4
 """As in the paper's code."""
 LARGEST_RATIO = 1e300
 """Of epsilon and the features' squares, to either side."""
-SMALL = 1e-4
-"""Trace below which the 1 that is added would take the digits of the eigenvalues."""
-TRUSTED = 1e-8
-"""Relative error of a pivot up to which a Cholesky factor's log-determinant is taken."""
 
 
 def transrate(features: Array, labels: Array, *, epsilon: float = EPSILON, normalise: bool = False) -> float:
@@ -99,7 +102,7 @@ class TransRate:
         """
         check_number("epsilon", self.epsilon)
 
-    def on(self, inputs: ScoreInputs) -> Callable[[Array], float]:
+    def on(self, inputs: ScoreInputs) -> Coded:
         """Code all features once.
 
         Raises:
@@ -117,39 +120,76 @@ class TransRate:
                 remedy="normalise, or divide the features by one number",
             )
         whole = 0.5 * float(np.log1p(spectrum.values / (spectrum.n * epsilon)).sum())
+        return Coded(estimator=self, inputs=inputs, epsilon=epsilon, whole=whole)
 
-        def score(labels: Array) -> float:
-            codes, n_classes = present_classes(labels)
-            classes = by_class(codes, n_classes)
-            within = sum(coding_rate(spectrum.points.take(index), epsilon) for index in classes)
-            return whole - within / n_classes
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coded:
+    """Features that are coded, as a function of labels.
+
+    Attributes:
+        estimator: whose options hold.
+        inputs: the features.
+        epsilon: in the unit of the features.
+        whole: the coding rate of all of them.
+    """
+
+    estimator: TransRate
+    inputs: ScoreInputs
+    epsilon: float
+    whole: float
+
+    def __call__(self, labels: Array) -> float:
+        """The score of one labelling."""
+        codes, n_classes = present_classes(labels)
+        points = self.inputs.spectrum.points
+        within = sum(coding_rate(points.take(index), self.epsilon) for index in by_class(codes, n_classes))
+        return self.whole - within / n_classes
+
+    def several(self, labellings: Sequence[Array]) -> list[float]:
+        """Scores of labellings, from the inner products of all samples where the labellings read these many times.
+
+        Raises:
+            UndefinedError: a single class.
+        """
+        points = self.inputs.spectrum.points
+        n, d = points.rows.shape
+        coded = [present_classes(labels) for labels in labellings]
+        sizes = [class_counts(codes, n_classes) for codes, n_classes in coded]
+        # Of a class of more samples than features, another matrix is the smaller one.
+        pairs = sum(int(np.square(counts[counts <= d]).sum()) for counts in sizes)
+        if not products_pay(n, pairs):
+            return [self(labels) for labels in labellings]
+        products = row_products(points)
+
+        def rate(index: Indices) -> float:
+            if len(index) > d:
+                return coding_rate(points.take(index), self.epsilon)
+            gram = products.among(index)
+            gram *= 1 / (len(index) * self.epsilon)
+            return rate_of(gram)
+
+        return [self.whole - sum(map(rate, by_class(*one))) / one[1] for one in coded]
+
+    def without(self, blocks: Blocks) -> WithoutBlock:
+        """The score without each block, whose classes share what is left of them."""
+        within = None if self.estimator.normalise else self._within(blocks)
+
+        def score(block: int, part: ScoreInputs) -> float:
+            coded = self.estimator.on(part)
+            if within is None or part.unit != self.inputs.unit:
+                return coded(part.labels)
+            return coded.whole - float(within[block]) / present_classes(part.labels)[1]
 
         return score
 
-
-def coding_rate(centred: Floats, epsilon: float) -> float:
-    """``1/2 log |I + Z'Z / (n epsilon)|`` of Z (n, d), by the smaller of its two Gram matrices.
-
-    Example:
-        >>> round(coding_rate(np.array([[3.0, 4.0]]), 1.0), 6) == round(0.5 * float(np.log(26)), 6)
-        True
-    """
-    n, d = centred.shape
-    if d == 0:
-        return 0.0
-    gram: Floats = centred @ centred.T if n <= d else centred.T @ centred
-    gram /= n * epsilon
-    trace, size = float(np.trace(gram)), len(gram)
-    if trace < SMALL:
-        return 0.5 * float(np.log1p(np.maximum(np.linalg.eigvalsh(gram), 0.0)).sum())
-    gram[np.diag_indices(size)] += 1
-    rounding = ROUNDING * trace
-    try:
-        pivots = np.square(np.diag(np.linalg.cholesky(gram)))
-    except np.linalg.LinAlgError:
-        pivots = np.zeros(1)
-    if rounding <= TRUSTED * pivots.min():
-        return 0.5 * float(np.log(pivots).sum())
-    # Directions without variance, next to others of so much that their rounding would be coded.
-    values = np.linalg.eigvalsh(gram) - 1
-    return 0.5 * float(np.log1p(values[values > rounding]).sum())
+    def _within(self, blocks: Blocks) -> Floats:
+        """The sum over classes of their coding rates without each block (g,)."""
+        features, count = self.inputs.features, len(blocks.layers)
+        means = leave_out(blocks.ids, count, None, partial(absorb_mean, features))
+        centres = np.array([cast("Mean", means[block]).value for block in range(count)])
+        codes, n_classes = present_classes(self.inputs.labels)
+        centre, found = self.inputs.totals.mean, np.zeros(count)
+        for index in by_class(codes, n_classes):
+            found += rates_without(features[index], blocks.ids[index], centre, centres, self.epsilon)
+        return found

@@ -8,7 +8,9 @@ import numpy as np
 from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Features, Floats, Indices, Labels, blocks
-from gapkit.statistics.totals import CACHED
+
+SUMMED = 1 << 22
+"""Bytes of a block that is added up by class: enough to be worth the overhead of a sparse product."""
 
 
 def class_counts(codes: Labels, n_classes: int) -> Indices:
@@ -41,7 +43,7 @@ def class_sums(features: Features, codes: Labels, n_classes: int, centre: Floats
     if centre is None:
         return sums + _spread(codes, n_classes) @ features
     start = 0
-    for block in blocks(features, nbytes=CACHED):
+    for block in blocks(features, nbytes=SUMMED):
         sums += _spread(codes[start : start + len(block)], n_classes) @ (block - centre)
         start += len(block)
     return sums
@@ -49,9 +51,9 @@ def class_sums(features: Features, codes: Labels, n_classes: int, centre: Floats
 
 def _spread(codes: Labels, n_classes: int) -> Any:
     """The one-hot matrix (K, n), sparse, as something to multiply from the left."""
-    order = np.argsort(codes, kind="stable")
-    ends = np.append(0, np.cumsum(np.bincount(codes, minlength=n_classes)))
-    return cast("Any", sparse).csr_array((np.ones(len(codes)), order, ends), shape=(n_classes, len(codes)))
+    # One entry to a column: as they stand, columns need no sorting.
+    ends = np.arange(len(codes) + 1)
+    return cast("Any", sparse).csc_array((np.ones(len(codes)), codes, ends), shape=(n_classes, len(codes)))
 
 
 def by_class(codes: Labels, n_classes: int) -> list[Indices]:

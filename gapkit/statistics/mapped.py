@@ -55,12 +55,21 @@ class MappedRows:
             return self._kept[index]
         return self.rows[index] if self.function is None else self.function(self.rows[index])
 
-    def class_sums(self, codes: Labels, n_classes: int, centre: Floats | None = None) -> Floats:
-        """Sums of the rows, less the centre, of each class (K, width)."""
+    def class_sums(
+        self, codes: Labels, n_classes: int, centre: Floats | None = None, at: Indices | None = None
+    ) -> Floats:
+        """Sums of the rows, or of those at some positions, less the centre, of each class (K, width)."""
         sums = np.zeros((n_classes, self.width))
-        for place, block in self:
+        for place, block in self if at is None else self._at(at):
             sums += class_sums(block, codes[place], n_classes, centre)
         return sums
+
+    def _at(self, index: Indices) -> Iterator[tuple[Indices, Floats]]:
+        """Blocks of the rows at some positions, with these."""
+        step = max(1, CACHED // (8 * max(1, self.width)))
+        for start in range(0, len(index), step):
+            place = index[start : start + step]
+            yield place, self.take(place)
 
     @cached_property
     def _kept(self) -> Floats | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gapkit.arrays import Features, Floats, Labels
+from gapkit.statistics.axes import Axes, dense_axes, reflected_axes
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.mapped import MappedRows
 from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
@@ -39,7 +41,7 @@ class Spectrum:
         d: features.
         values: (k,) s^2, eigenvalues of the scatter, descending; all positive.
         points: (n, r).
-        basis: (r, k); None for the identity, r = k.
+        axes: k of r dimensions; None for the identity, r = k.
         mean_inside: (k,) the mean of the features, in coordinates of the axes.
         mean_outside: length of the part of the mean that no axis holds.
         fourths: ``sum |z|^4``.
@@ -49,10 +51,11 @@ class Spectrum:
     d: int
     values: Floats
     points: CentredRows
-    basis: Floats | None
+    axes: Axes | None
     mean_inside: Floats
     mean_outside: float
     fourths: float
+    _latest: list[tuple[Floats, Floats]] = field(default_factory=list[tuple[Floats, Floats]], init=False, repr=False)
 
     @property
     def shrinkage(self) -> float:
@@ -62,16 +65,16 @@ class Spectrum:
 
     def coordinates(self, count: int) -> Floats:
         """Coordinates of the samples on the first axes, (n, min(count, k))."""
-        if self.basis is None:
+        if self.axes is None:
             return self.points.rows[:, :count]
-        return self.points.onto(self.basis[:, :count])
+        return self.points.onto(self._first(self.axes, count))
 
     def mapped(self, count: int, scale: float = 1.0) -> MappedRows:
         """Coordinates on the first axes over a scale, which are not all held where they are many."""
-        if self.basis is None:
+        if self.axes is None:
             rows = self.points.rows[:, :count]
             return MappedRows(rows=rows, width=rows.shape[1], function=None if scale == 1 else lambda z: z / scale)
-        centre, basis = self.points.centre, self.basis[:, :count] / scale
+        centre, basis = self.points.centre, self._first(self.axes, count) / scale
         return MappedRows(
             rows=self.points.rows,
             width=basis.shape[1],
@@ -79,23 +82,39 @@ class Spectrum:
         )
 
     def class_sums(self, codes: Labels, n_classes: int) -> Floats:
-        """Sums of the coordinates of each class (K, k), not to be written to."""
+        """Sums of the coordinates of each class (K, k), not to be written to; those of the latest codes are kept."""
         sums = self.points.class_sums(codes, n_classes)
-        return sums if self.basis is None else sums @ self.basis
+        if self.axes is None:
+            return sums
+        for given, turned in self._latest:
+            if given is sums:
+                return turned
+        turned = self.axes.turn(sums)
+        turned.flags.writeable = False
+        self._latest[:] = [(sums, turned)]
+        return turned
 
     def products(self, targets: Floats) -> Floats:
         """``T'Z`` in coordinates of the axes, (m, k), of centred targets T (n, m)."""
         found = self.points.products(targets)
-        return found if self.basis is None else found @ self.basis
+        return found if self.axes is None else self.axes.turn(found)
+
+    def _first(self, axes: Axes, count: int) -> Floats:
+        """The first axes as columns (d, min(count, k))."""
+        return axes.back(np.eye(min(count, len(self.values)))).T
 
 
-def find_spectrum(features: Features, totals: Totals | None = None, points: CentredRows | None = None) -> Spectrum:
+def find_spectrum(
+    features: Features, totals: Totals | None = None, points: CentredRows | None = None, *, few: bool = False
+) -> Spectrum:
     """The spectrum of (n, d): O(n d^2 + d^3) where n > d, O(n^2 d) elsewhere.
 
     Args:
         features: (n, d).
         totals: of these features, where they have been measured before.
         points: these features less their mean, where others share what it keeps.
+        few: whether a few labellings are asked for only, so that axes are not worth a matrix; they may then point
+            either way.
 
     Example:
         >>> spectrum = find_spectrum(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
@@ -106,26 +125,26 @@ def find_spectrum(features: Features, totals: Totals | None = None, points: Cent
     if n <= d:
         return _from_rows(features)
     totals = totals or measure_totals(features)
-    return _from_scatter(totals, points or CentredRows(rows=features, centre=totals.mean))
+    points = points or CentredRows(rows=features, centre=totals.mean)
+    return _from_scatter(totals, points, reflected_axes if few else dense_axes)
 
 
-def _from_scatter(totals: Totals, points: CentredRows) -> Spectrum:
+def _from_scatter(
+    totals: Totals, points: CentredRows, find: Callable[[Floats, float], tuple[Floats, Axes]]
+) -> Spectrum:
     """By the scatter's eigenvectors."""
     n, d = points.rows.shape
-    values, basis = np.linalg.eigh(totals.scatter)
-    kept = values > tolerance(n, d) * max(float(values[-1]), 0.0)
-    values, basis = values[kept][::-1], np.ascontiguousarray(basis[:, kept][:, ::-1])
-    # Each axis points to where its largest entry is positive, whatever the solver left.
-    basis *= np.where(basis[np.abs(basis).argmax(axis=0), np.arange(len(values))] < 0, -1.0, 1.0)
-    inside = totals.mean @ basis
+    values, axes = find(totals.scatter, tolerance(n, d))
+    (inside,) = axes.turn(totals.mean[None])
+    (seen,) = axes.back(inside[None])
     return Spectrum(
         n=n,
         d=d,
-        values=np.ascontiguousarray(values),
+        values=values,
         points=points,
-        basis=basis,
+        axes=axes,
         mean_inside=inside,
-        mean_outside=_outside(totals.mean, basis, inside, n),
+        mean_outside=0.0 if len(values) == d else _outside(totals.mean, seen, n),
         fourths=totals.fourths,
     )
 
@@ -146,15 +165,14 @@ def _from_rows(features: Features) -> Spectrum:
         d=d,
         values=np.square(lengths[kept]),
         points=CentredRows(rows=rows),
-        basis=None,
+        axes=None,
         mean_inside=inside,
-        mean_outside=_outside(mean, basis, inside, n),
+        mean_outside=0.0 if len(inside) == d else _outside(mean, basis @ inside, n),
         fourths=float(np.square(np.square(rows).sum(axis=1)).sum()),
     )
 
 
-def _outside(mean: Floats, basis: Floats, inside: Floats, n: int) -> float:
-    """Length of the mean less its part on the axes; exactly 0 where that is rounding or the axes are complete."""
-    d, k = basis.shape
-    length = float(np.linalg.norm(mean - basis @ inside))
-    return 0.0 if k == d or length <= tolerance(n, d) * float(np.linalg.norm(mean)) else length
+def _outside(mean: Floats, seen: Floats, n: int) -> float:
+    """Length of the mean less its part on the axes; exactly 0 where that is rounding."""
+    length = float(np.linalg.norm(mean - seen))
+    return 0.0 if length <= tolerance(n, len(mean)) * float(np.linalg.norm(mean)) else length

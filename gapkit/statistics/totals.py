@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Mask, blocks
+from gapkit.arrays import Features, Floats, Indices, Mask
 
 CACHED = 1 << 20
 """Bytes of a block that is read twice: it stays in the processor's cache."""
@@ -84,32 +85,82 @@ def ledoit_wolf(n: int, d: int, trace: float, squares: float, fourths: float) ->
     return min(1.0, noise / delta)
 
 
-def measure_totals(features: Features) -> Totals:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mean:
+    """A mean, as ``Totals`` keeps it.
+
+    Attributes:
+        n: samples.
+        origin: (d,) one of the samples.
+        offset: (d,) mean less origin.
+    """
+
+    n: int
+    origin: Floats
+    offset: Floats
+
+    @property
+    def value(self) -> Floats:
+        """(d,)."""
+        return self.origin + self.offset
+
+
+def absorb_mean(features: Features, mean: Mean | None, index: Indices) -> Mean:
+    """A mean with the samples at ``index`` more; theirs alone where there is none."""
+    more = _measure_mean(features, index)
+    if mean is None:
+        return more
+    apart = (more.origin - mean.origin) + (more.offset - mean.offset)
+    n = mean.n + more.n
+    return Mean(n=n, origin=mean.origin, offset=mean.offset + apart * (more.n / n))
+
+
+def _measure_mean(features: Features, at: Indices | None) -> Mean:
+    """The mean of these samples, or of those at some positions."""
+    n, origin = len(features) if at is None else len(at), features[0 if at is None else at[0]].copy()
+    sums = np.zeros(features.shape[1])
+    for block in _pieces(features, at, CACHED):
+        sums += (block - origin).sum(axis=0)
+    return Mean(n=n, origin=origin, offset=sums / n)
+
+
+def absorb_totals(features: Features, totals: Totals | None, index: Indices) -> Totals:
+    """Totals with the samples at ``index`` more; theirs alone where there are none."""
+    more = measure_totals(features, index)
+    return more if totals is None else merge_totals(totals, more)
+
+
+def measure_totals(features: Features, at: Indices | None = None) -> Totals:
     """The sums of these samples (n, d), n >= 1; two passes, so that a large mean costs no digits.
 
     Of a constant column, whatever its value, all sums are exactly 0.
+
+    Args:
+        features: (n, d).
+        at: positions of the samples that are taken, which are not all copied at once; all without.
 
     Example:
         >>> totals = measure_totals(1e6 + np.array([[0.0], [1.0], [5.0]]))
         >>> totals.n, totals.mean.tolist(), totals.scatter.tolist(), totals.cubes.tolist(), totals.fourths
         (3, [1000002.0], [[14.0]], [18.0], 98.0)
     """
-    d = features.shape[1]
-    origin = features[0].copy()
-    centre = origin + sum((block - origin).sum(axis=0) for block in blocks(features, nbytes=CACHED)) / len(features)
+    mean, d = _measure_mean(features, at), features.shape[1]
+    n, origin, centre = mean.n, mean.origin, mean.value
     sums, scatter, fourths = np.zeros((2, d)), np.zeros((d, d)), 0.0
-    for block in blocks(features, nbytes=MULTIPLIED):
+    for block in _pieces(features, at, MULTIPLIED):
         z = block - centre
         squares = np.einsum("ij,ij->i", z, z)
         scatter += z.T @ z
         sums += np.stack([np.ones(len(z)), squares]) @ z
         fourths += float(squares @ squares)
     first, cubes = sums
-    about_centre = Totals(
-        n=len(features), origin=origin, offset=centre - origin, scatter=scatter, cubes=cubes, fourths=fourths
-    )
+    about_centre = Totals(n=n, origin=origin, offset=centre - origin, scatter=scatter, cubes=cubes, fourths=fourths)
     # The centre is rounded; what is left of the mean is taken out of every order.
-    return _move(about_centre, first, first / len(features))
+    shift = first / n
+    cubes, fourths = _moved(about_centre, first, shift)
+    cross = np.outer(shift, first)
+    scatter = scatter - cross - cross.T + n * np.outer(shift, shift)
+    return Totals(n=n, origin=origin, offset=about_centre.offset + shift, scatter=scatter, cubes=cubes, fourths=fourths)
 
 
 def merge_totals(a: Totals, b: Totals) -> Totals:
@@ -119,24 +170,24 @@ def merge_totals(a: Totals, b: Totals) -> Totals:
     """
     n = a.n + b.n
     apart = (b.origin - a.origin) + (b.offset - a.offset)
-    none = np.zeros_like(apart)
-    left, right = _move(a, none, apart * (b.n / n)), _move(b, none, -apart * (a.n / n))
+    none, to_left = np.zeros_like(apart), apart * (b.n / n)
+    left, right = _moved(a, none, to_left), _moved(b, none, -apart * (a.n / n))
+    scatter = np.outer(apart, apart * (a.n * (b.n / n)))
+    scatter += a.scatter + b.scatter
     return Totals(
         n=n,
         origin=a.origin,
-        offset=left.offset,
-        # One outer product instead of two.
-        scatter=a.scatter + b.scatter + np.outer(apart, apart * (a.n * (b.n / n))),
-        cubes=left.cubes + right.cubes,
-        fourths=left.fourths + right.fourths,
+        offset=a.offset + to_left,
+        scatter=scatter,
+        cubes=left[0] + right[0],
+        fourths=left[1] + right[1],
     )
 
 
-def _move(sums: Totals, first: Floats, shift: Floats) -> Totals:
-    """Sums about a reference r, with first sum ``sum (x - r)``, to sums about ``r + shift``."""
+def _moved(sums: Totals, first: Floats, shift: Floats) -> tuple[Floats, float]:
+    """Cubes and fourths about a reference r, with first sum ``sum (x - r)``, as those about ``r + shift``."""
     n, trace = sums.n, float(np.trace(sums.scatter))
     length, along, turned = float(shift @ shift), float(shift @ first), sums.scatter @ shift
-    cross = np.outer(shift, first)
     cubes = sums.cubes - trace * shift - 2 * turned + 2 * along * shift + length * first - n * length * shift
     fourths = (
         sums.fourths
@@ -146,11 +197,12 @@ def _move(sums: Totals, first: Floats, shift: Floats) -> Totals:
         - 4 * length * along
         + n * length**2
     )
-    return Totals(
-        n=n,
-        origin=sums.origin,
-        offset=sums.offset + shift,
-        scatter=sums.scatter - cross - cross.T + n * np.outer(shift, shift),
-        cubes=cubes,
-        fourths=fourths,
-    )
+    return cubes, fourths
+
+
+def _pieces(features: Features, at: Indices | None, nbytes: int) -> Iterator[Features]:
+    """Consecutive rows, or those at some positions, about so many bytes at a time."""
+    step = max(1, nbytes // max(1, features.itemsize * features.shape[1]))
+    for start in range(0, len(features) if at is None else len(at), step):
+        place = slice(start, start + step)
+        yield features[place] if at is None else features[at[place]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -13,7 +14,12 @@ from hypothesis import strategies as st
 from gapkit.errors import DataError, UndefinedError
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leep import LEEP, leep
-from gapkit.scores.nce import nce
+from gapkit.scores.nce import NCE, nce
+from gapkit.statistics import mapped
+from gapkit.statistics.jackknife import Blocks, deal_classes, kept
+
+MODULE = sys.modules[leep.__module__]
+"""Behind the function that has its name."""
 
 
 def world(seed, n=40, n_source=6, n_target=3, concentration=0.3):
@@ -50,6 +56,47 @@ def test_one_estimator_scores_any_labelling():
     for seed in range(4):
         other = np.random.default_rng(seed).permutation(labels)
         assert score(other) == pytest.approx(naive(probs, other), rel=1e-11)
+
+
+@pytest.mark.parametrize("few", [0, 32])
+@pytest.mark.parametrize("held", [0, mapped.HELD])
+@pytest.mark.parametrize(("n_source", "n_target"), [(6, 3), (1, 2), (30, 20)])
+def test_several_labellings_score_as_each_alone(monkeypatch, few, held, n_source, n_target):
+    monkeypatch.setattr(MODULE, "FEW", few)
+    monkeypatch.setattr(MODULE, "MULTIPLIED", 900)
+    monkeypatch.setattr(mapped, "HELD", held)
+    probs, labels = world(7, 50, n_source, n_target)
+    labellings = [np.random.default_rng(seed).permutation(labels) for seed in range(70)]
+    labellings[3] = labels % 2  # of fewer classes
+    score = LEEP().on(ScoreInputs(features=np.zeros((50, 0)), labels=labels, log_probabilities=np.log(probs)))
+    assert score.several(labellings) == pytest.approx([score(other) for other in labellings], rel=1e-12)
+    assert score.several(labellings[:1]) == pytest.approx([naive(probs, labellings[0])], rel=1e-11)
+    with pytest.raises(UndefinedError, match="same label"):
+        score.several([labels, 0 * labels])
+
+
+@pytest.mark.parametrize("estimator", [LEEP(), NCE()], ids=["leep", "nce"])
+@pytest.mark.parametrize("few", [0, 32])
+def test_the_score_without_a_block_is_that_of_what_is_left(monkeypatch, estimator, few):
+    monkeypatch.setattr(MODULE, "FEW", few)
+    for seed in range(3):
+        probs, labels = world(seed, 60, 8, 4)
+        with np.errstate(divide="ignore"):  # a source class that one block alone has any of
+            probs[np.flatnonzero(labels == 0)[1:], 7], probs[labels != 0, 7] = 0.0, 0.0
+            inputs = ScoreInputs(features=np.zeros((60, 1)), labels=labels, log_probabilities=np.log(probs))
+        blocks = deal_classes(labels, 5)
+        short = estimator.on(inputs).without(blocks)
+        for block in range(len(blocks.layers)):
+            part = inputs.take(kept(blocks.ids, block))
+            assert short(block, part) == pytest.approx(estimator.on(part)(part.labels), rel=1e-12)
+
+
+def test_a_block_whose_loss_leaves_one_class_is_named():
+    probs, labels = world(1, 12, 3, 2)
+    inputs = ScoreInputs(features=np.zeros((12, 1)), labels=labels, log_probabilities=np.log(probs))
+    short = LEEP().on(inputs).without(Blocks(ids=labels, layers=np.zeros(2, dtype=np.int64)))
+    with pytest.raises(UndefinedError, match="same label"):
+        short(0, inputs.take(np.flatnonzero(labels == 1)))
 
 
 def test_exact_zeros_and_source_classes_without_mass_carry_nothing():

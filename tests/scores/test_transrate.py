@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapkit.errors import DataError, OptionError, UndefinedError
+from gapkit.scores.coding import coding_rate
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.transrate import TransRate, coding_rate, transrate
+from gapkit.scores.transrate import TransRate, transrate
 
 
 def world(seed, n=60, d=5, n_classes=3, signal=0.7):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gapkit.statistics.axes import DenseAxes, ReflectedAxes
 from gapkit.statistics.spectrum import find_spectrum
 from gapkit.statistics.whitening import find_whitening
 
@@ -50,6 +51,34 @@ def test_full_rank(n, d, scale):
 @pytest.mark.parametrize("rank", [1, 3])
 def test_lower_rank(n, d, scale, rank):
     assert_spectrum(scale * features_of(n, d, rank), rank)
+
+
+@pytest.mark.parametrize(("n", "d", "rank"), [(60, 6, 6), (60, 6, 2), (60, 6, 1), (9, 2, 2), (5, 1, 1), (200, 90, 90)])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_axes_as_reflections_are_those_of_a_matrix(n, d, rank, scale):
+    features, codes = scale * features_of(n, d, None if rank == d else rank), np.arange(n) % 3
+    matrix, few = find_spectrum(features), find_spectrum(features, few=True)
+    assert isinstance(few.axes, DenseAxes if d == 1 else ReflectedAxes)
+    assert few.values == pytest.approx(matrix.values, rel=1e-9)
+    assert few.mean_outside == pytest.approx(matrix.mean_outside, rel=1e-9)
+    signs = np.sign((few.coordinates(rank) * matrix.coordinates(rank)).sum(axis=0))
+    for name, arguments in {"coordinates": (rank,), "class_sums": (codes, 3), "products": (features[:, :1],)}.items():
+        found, expected = getattr(few, name)(*arguments), getattr(matrix, name)(*arguments)
+        assert signs * found == pytest.approx(expected, abs=1e-8 * np.abs(expected).max()), name
+    assert signs * few.mean_inside == pytest.approx(matrix.mean_inside, abs=1e-8 * np.abs(matrix.mean_inside).max())
+    assert few.coordinates(1) == pytest.approx(few.coordinates(rank)[:, :1], abs=1e-12 * scale)
+    assert few.class_sums(codes, 3) is few.class_sums(codes.copy(), 3)
+    other = np.sort(codes)
+    expected = np.array([few.coordinates(rank)[other == code].sum(axis=0) for code in range(3)])
+    assert few.class_sums(other, 3) == pytest.approx(expected, abs=1e-9 * scale * n)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_features_that_are_all_alike_have_no_axes(few):
+    spectrum = find_spectrum(np.full((9, 4), 0.3), few=few)
+    assert spectrum.coordinates(2).shape == (9, 0)
+    assert spectrum.class_sums(np.arange(9) % 2, 2).shape == (2, 0)
+    assert spectrum.mean_outside == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 6), (12, 40)])
