@@ -15,8 +15,9 @@ from math import perm
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, PerSample, Probabilities, generator
+from gapkit.arrays import Floats, Indices, PerSample, generator
 from gapkit.gap.label_maps.optimisers import assign
+from gapkit.gap.label_maps.tempering import take_samples
 
 INJECTION_STREAM = 4
 ENUMERATION_LIMIT = 5000
@@ -39,15 +40,13 @@ class InjectionProblem:
     """What the search needs of the fitting samples.
 
     Attributes:
-        p: (n, K_s) tempered probabilities.
-        columns: (K_s, n) the same, transposed: the search reads whole source classes.
+        columns: (K_s, n) tempered probabilities, transposed: the search reads whole source classes.
         weights: (n,) 1/m for the m fitting samples, 0 for the others.
         log_cost: (K_t, K_s) C above.
         mass_cost: (K_t, K_s) ``(1/m) sum_{i: y_i = y} (1 - p_iz)``.
         centred_cost: (K_t, K_s) as C, for ``log p - mean_i log p``.
     """
 
-    p: Probabilities
     columns: Floats
     weights: PerSample
     log_cost: Floats
@@ -66,11 +65,8 @@ class InjectionProblem:
 
     def compact(self) -> InjectionProblem:
         """The same problem without the samples that it is not fitted to."""
-        rows = np.flatnonzero(self.weights)
-        if len(rows) == len(self.weights):
-            return self
-        columns = np.take(self.columns, rows, axis=1)
-        return replace(self, p=self.p[rows], columns=columns, weights=self.weights[rows])
+        fitted = self.weights > 0
+        return replace(self, columns=take_samples(self.columns, fitted), weights=self.weights[fitted])
 
     def log_mass(self, subset: Indices) -> float:
         """``(1/n) sum_i log S_i`` of a subset of source classes."""
@@ -122,7 +118,7 @@ def _kicked(
 ) -> tuple[float, Indices]:
     """Iterated local search (Lourenco, Martin and Stuetzle 2003): the best of what is found after each kick."""
     (loss, sigma), (n_target, n_source), again = best, problem.shape, 0
-    for kick in range(min(kicks, KICKED_ENTRIES // (len(problem.p) * n_target * n_source))):
+    for kick in range(min(kicks, KICKED_ENTRIES // (len(problem.weights) * n_target * n_source))):
         if again == AGREEING:
             break
         renewed = min(n_target, RENEWED[kick % len(RENEWED)] or n_target)
@@ -149,7 +145,7 @@ def _descend(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]
 
 def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
     """``C[y, z] + (1/n) sum_i p_iz / S_i`` (K_t, K_s)."""
-    return problem.log_cost + (problem.weights / problem.columns[sigma].sum(axis=0)) @ problem.p
+    return problem.log_cost + problem.columns @ (problem.weights / problem.columns[sigma].sum(axis=0))
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
@@ -240,7 +236,7 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
     bound = own + np.logaddexp((np.log(rest) @ problem.weights)[:, None], -problem.log_cost.sum(axis=0))
     order = np.argsort(bound, axis=None, kind="stable")
     best, move = -LEAST_GAIN, None
-    step = max(8, BLOCK_ENTRIES // len(problem.p))
+    step = max(8, BLOCK_ENTRIES // len(problem.weights))
     for start in range(0, len(order), step):
         y, z = np.unravel_index(order[start : start + step], bound.shape)
         if bound[y[0], z[0]] >= best:
