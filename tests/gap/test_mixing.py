@@ -42,6 +42,19 @@ def test_eps_at_its_ends():
     assert eps[0] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("pseudo", [0.0, 1.0])
+def test_maps_at_an_end_and_maps_between_do_not_touch_each_other(pseudo):
+    rng = np.random.default_rng(0)
+    prior = rng.uniform(0.2, 0.3, size=40)
+    own = np.stack([np.full(40, 0.9), rng.beta(0.5, 1, size=40), np.full(40, 0.1), rng.beta(1, 1, size=40)], axis=1)
+    eps, loss = fit_eps(own, prior, pseudo=pseudo)
+    assert ((eps > 0.0) & (eps < 1.0)).tolist() == [pseudo > 0, True, False, True]
+    for m in range(4):
+        alone = fit_eps(own[:, [m]], prior, pseudo=pseudo)
+        assert eps[m] == pytest.approx(alone[0][0], abs=1e-11)
+        assert loss[m] == pytest.approx(alone[1][0], abs=1e-12)
+
+
 def test_class_prior_by_hand():
     assert class_prior(np.array([3.0, 1.0, 0.0])).tolist() == [3.5 / 5.5, 1.5 / 5.5, 0.5 / 5.5]
 

@@ -158,7 +158,7 @@ def _assemble(
     q: TargetProbabilities = np.tile(part.prior, (len(part.fit), 1))
     for fold, channel in inner.items():
         rows = part.inner == fold
-        q[rows] = conditional(tempered.p[rows], channel.T.astype(np.float64), part.prior)
+        q[rows] = conditional(tempered.take(rows), channel.T.astype(np.float64), part.prior)
     rows = part.validation if choice.start == "partition" else part.fit
     eps, _ = choose_eps(q[rows, labels[rows]], part.prior[labels[rows]])
     stage, m = whole

@@ -17,7 +17,7 @@ from gapkit.gap.label_maps.injection_search import (
     search_injection,
 )
 from gapkit.gap.label_maps.mixing import fit_eps
-from gapkit.gap.label_maps.tempering import TEMPERATURES, Samples, Tempered, temper
+from gapkit.gap.label_maps.tempering import TEMPERATURES, Samples, Tempered, take_samples, temper
 
 TRIMMINGS = 5
 
@@ -60,12 +60,11 @@ def make_problems(tempered: Tempered, masks: list[Mask]) -> list[InjectionProble
     """The search problem on each choice of samples, the sums over samples in one product."""
     weights = np.stack(masks, axis=1).astype(np.float64)
     sizes = weights.sum(axis=0)
-    log_sums = tempered.class_sums(tempered.log_p, weights) / sizes
+    log_sums = tempered.log_sums(weights) / sizes
     mass_sums = tempered.class_sums(tempered.p, weights) / sizes
     shares = np.stack([weights[rows].sum(axis=0) for rows in tempered.samples.blocks]) / sizes
     return [
         InjectionProblem(
-            p=tempered.p,
             columns=tempered.columns,
             weights=weights[:, m] / sizes[m],
             log_cost=-log_sums[..., m],
@@ -79,8 +78,8 @@ def make_problems(tempered: Tempered, masks: list[Mask]) -> list[InjectionProble
 def own_of(tempered: Tempered, sigma: Indices, rows: Mask) -> Floats:
     """What sigma gives to the own class of the samples ``rows``."""
     labels = tempered.samples.labels[rows]
-    q = renormalise(tempered.p[rows], sigma)
-    return q[np.arange(len(labels)), labels]
+    chosen = take_samples(tempered.columns[sigma], rows)
+    return chosen[labels, np.arange(len(labels))] / chosen.sum(axis=0)
 
 
 def own_probability(tempered: Tempered, problem: InjectionProblem, rows: Mask) -> Floats:
@@ -94,16 +93,13 @@ def trim(tempered: Tempered, mask: Mask, prior: Floats, sigma: Indices) -> Indic
     The renormalised loss has no prior in it: a wrong label may cost more than all the others, and spoil sigma. With
     labels that are partly noise this is the loss mixed with the prior, minimised by hard expectation-maximisation.
     """
-    labels = tempered.samples.labels
-    own_prior = prior[labels]
-    rows = np.arange(len(labels))
+    own_prior = prior[tempered.samples.labels[mask]]
 
     def mixture(candidate: Indices) -> tuple[float, Mask]:
-        chosen = tempered.columns[candidate]
-        own = (chosen[labels, rows] / chosen.sum(axis=0))[mask]
-        eps, loss = fit_eps(own[:, None], own_prior[mask], pseudo=0.0)
+        own = own_of(tempered, candidate, mask)
+        eps, loss = fit_eps(own[:, None], own_prior, pseudo=0.0)
         kept = mask.copy()
-        kept[mask] = (1 - eps[0]) * own >= eps[0] * own_prior[mask]
+        kept[mask] = (1 - eps[0]) * own >= eps[0] * own_prior
         return float(loss[0]), kept
 
     loss, kept = mixture(sigma)

@@ -9,14 +9,17 @@ loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import perm
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, PerSample, Probabilities, generator
+from gapkit.arrays import Array, Floats, Indices, PerSample, generator
+from gapkit.gap.label_maps.log_sums import sum_logs
 from gapkit.gap.label_maps.optimisers import assign
+from gapkit.gap.label_maps.tempering import take_samples
 
 INJECTION_STREAM = 4
 ENUMERATION_LIMIT = 5000
@@ -32,6 +35,10 @@ LEAST_GAIN = 1e-12
 BLOCK_ENTRIES = 1 << 17
 SWEPT = 8
 """Source classes that a sweep compares at once."""
+LEAST_MASS = 1e-300
+"""Of a subset without one source class, so that its inverse is finite; one that is left holds the floor at least."""
+Answers = dict[tuple[int, tuple[int, ...]], int]
+"""Target class and sigma to the source class that is best for it, the others as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +46,13 @@ class InjectionProblem:
     """What the search needs of the fitting samples.
 
     Attributes:
-        p: (n, K_s) tempered probabilities.
-        columns: (K_s, n) the same, transposed: the search reads whole source classes.
+        columns: (K_s, n) tempered probabilities, transposed: the search reads whole source classes.
         weights: (n,) 1/m for the m fitting samples, 0 for the others.
         log_cost: (K_t, K_s) C above.
         mass_cost: (K_t, K_s) ``(1/m) sum_{i: y_i = y} (1 - p_iz)``.
         centred_cost: (K_t, K_s) as C, for ``log p - mean_i log p``.
     """
 
-    p: Probabilities
     columns: Floats
     weights: PerSample
     log_cost: Floats
@@ -66,11 +71,8 @@ class InjectionProblem:
 
     def compact(self) -> InjectionProblem:
         """The same problem without the samples that it is not fitted to."""
-        rows = np.flatnonzero(self.weights)
-        if len(rows) == len(self.weights):
-            return self
-        columns = np.take(self.columns, rows, axis=1)
-        return replace(self, p=self.p[rows], columns=columns, weights=self.weights[rows])
+        fitted = self.weights > 0
+        return replace(self, columns=take_samples(self.columns, fitted), weights=self.weights[fitted])
 
     def log_mass(self, subset: Indices) -> float:
         """``(1/n) sum_i log S_i`` of a subset of source classes."""
@@ -88,8 +90,7 @@ class FoundInjection:
 
 def assignment_injection(problem: InjectionProblem) -> Indices:
     """The cheap map: the better of two assignments, each followed by assignments for the upper bound of the loss."""
-    found = [_descend(problem, assign(cost)) for cost in (problem.log_cost, problem.centred_cost)]
-    return min(found, key=lambda item: item[0])[1]
+    return _descend(problem, [assign(cost) for cost in (problem.log_cost, problem.centred_cost)])[1]
 
 
 def search_injection(
@@ -112,8 +113,8 @@ def search_injection(
     rng = generator(seed, INJECTION_STREAM)
     starts = [assign(cost) for cost in (problem.log_cost, problem.mass_cost, problem.centred_cost)]
     starts += [rng.permutation(n_source)[:n_target] for _ in range(RANDOM_STARTS)]
-    descended = min((_descend(problem, start) for start in starts), key=lambda item: item[0])
-    loss, sigma = _kicked(problem, _local_search(problem, descended[1]), rng, kicks)
+    _, descended = _descend(problem, starts)
+    loss, sigma = _kicked(problem, _local_search(problem, descended), rng, kicks)
     return FoundInjection(sigma=sigma, loss=loss, optimal=False)
 
 
@@ -122,13 +123,14 @@ def _kicked(
 ) -> tuple[float, Indices]:
     """Iterated local search (Lourenco, Martin and Stuetzle 2003): the best of what is found after each kick."""
     (loss, sigma), (n_target, n_source), again = best, problem.shape, 0
-    for kick in range(min(kicks, KICKED_ENTRIES // (len(problem.p) * n_target * n_source))):
+    known: Answers = {}
+    for kick in range(min(kicks, KICKED_ENTRIES // (len(problem.weights) * n_target * n_source))):
         if again == AGREEING:
             break
         renewed = min(n_target, RENEWED[kick % len(RENEWED)] or n_target)
         drawn, order, start = rng.permutation(n_source), rng.permutation(n_target), sigma.copy()
         start[order[:renewed]] = drawn[~np.isin(drawn, sigma[order[renewed:]])][:renewed]
-        found, moved = _settle(problem, start)
+        found, moved = _settle(problem, start, known)
         if found < loss - LEAST_GAIN:
             loss, sigma, again = found, moved, 0
         elif np.array_equal(moved, sigma):
@@ -136,20 +138,35 @@ def _kicked(
     return loss, sigma
 
 
-def _descend(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
-    """Assignments for the upper bound of the loss until it stays."""
-    loss = problem.loss(sigma)
-    while True:
-        moved = assign(_bound_cost(problem, sigma))
-        moved_loss = problem.loss(moved)
-        if moved_loss >= loss - LEAST_GAIN:
-            return loss, sigma
-        loss, sigma = moved_loss, moved
+def _descend(problem: InjectionProblem, starts: Sequence[Indices]) -> tuple[float, Indices]:
+    """Assignments for the upper bound of the loss from each start until it stays; the least loss of all.
+
+    All go one step at a time, with one product for all, and where two meet they go on as one.
+    """
+    losses = {tuple(start.tolist()): problem.loss(start) for start in starts}
+    active, ended = list(losses), []
+    while active:
+        costs = _bound_costs(problem, np.array(active, dtype=np.int64))
+        following: list[tuple[int, ...]] = []
+        for sigma, cost in zip(active, costs, strict=True):
+            moved = assign(cost)
+            key = tuple(moved.tolist())
+            known = key in losses
+            loss = losses[key] if known else problem.loss(moved)
+            if loss >= losses[sigma] - LEAST_GAIN:
+                ended.append(sigma)
+            elif not known:
+                losses[key] = loss
+                following.append(key)
+        active = following
+    best = min(ended, key=lambda sigma: losses[sigma])
+    return losses[best], np.array(best, dtype=np.int64)
 
 
-def _bound_cost(problem: InjectionProblem, sigma: Indices) -> Floats:
-    """``C[y, z] + (1/n) sum_i p_iz / S_i`` (K_t, K_s)."""
-    return problem.log_cost + (problem.weights / problem.columns[sigma].sum(axis=0)) @ problem.p
+def _bound_costs(problem: InjectionProblem, sigmas: Array) -> Array:
+    """``C[y, z] + (1/n) sum_i p_iz / S_i`` (m, K_t, K_s) of m injections (m, K_t)."""
+    weights = [problem.weights / problem.columns[sigma].sum(axis=0) for sigma in sigmas]
+    return problem.log_cost + (problem.columns @ np.stack(weights, axis=1)).T[:, None]
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
@@ -167,16 +184,16 @@ def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Ind
         loss = problem.loss(sigma)
 
 
-def _settle(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
+def _settle(problem: InjectionProblem, sigma: Indices, known: Answers) -> tuple[float, Indices]:
     """Sweeps and permutations in turn, until neither gains anything: a local optimum, as ``_local_search`` finds them.
 
     A sweep takes the best source class for one target class after the other, which costs a fraction of the comparison
-    of all substitutions at once.
+    of all substitutions at once. What is best beside given others is kept in ``known``: kicks come back to it.
     """
     sigma = _permute(problem, sigma)
     loss = problem.loss(sigma)
     while True:
-        swept = _sweep(problem, sigma)
+        swept = _sweep(problem, sigma, known)
         moved = _permute(problem, swept)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:
@@ -186,37 +203,54 @@ def _settle(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
             return loss, sigma
 
 
-def _sweep(problem: InjectionProblem, sigma: Indices) -> Indices:
+def _sweep(problem: InjectionProblem, sigma: Indices, known: Answers) -> Indices:
     """The best source class for one target class at a time, round and round, until none moves."""
     sigma, stayed, y = sigma.copy(), 0, 0
     log_sums = -problem.log_cost.sum(axis=0)
     while stayed < len(sigma):
-        moved = _best_for(problem, sigma, y, log_sums)
+        key = (y, tuple(sigma.tolist()))
+        if key not in known:
+            known[key] = _best_for(problem, sigma, y, log_sums)
+        moved = known[key]
         stayed = stayed + 1 if moved == sigma[y] else 1
         sigma[y] = moved
+        # The answer for the moved sigma is the same: others are as they were, and none of them gains anything.
+        known[y, tuple(sigma.tolist())] = moved
         y = (y + 1) % len(sigma)
     return sigma
 
 
 def _best_for(problem: InjectionProblem, sigma: Indices, y: int, log_sums: Floats) -> int:
-    """The source class for target class y that has the least loss, the others as they are; bounds as below."""
-    columns, weights, own = problem.columns, problem.weights, problem.log_cost[y]
-    rest = np.maximum(columns[np.delete(sigma, y)].sum(axis=0), np.finfo(np.float64).tiny)
-    bound = own + np.logaddexp(float(np.log(rest) @ weights), log_sums)
+    """The source class for target class y that has the least loss, the others as they are; bounds as below.
+
+    With r the others' mass, ``sum_i w_i log(r_i + p_iz) = sum_i w_i log r_i + sum_i w_i log(1 + p_iz / r_i)``.
+    """
+    columns, own = problem.columns, problem.log_cost[y]
+    rest = np.maximum(columns[sigma[np.arange(len(sigma)) != y]].sum(axis=0), LEAST_MASS)
+    log_rest = float(np.log(rest) @ problem.weights)
+    bound = own + np.logaddexp(log_rest, log_sums)
     bound[sigma] = np.inf
-    move = int(sigma[y])
-    best = float(own[move] + np.log(rest + columns[move]) @ weights) - LEAST_GAIN
+    scale, move = 1 / rest, int(sigma[y])
+    best = float(own[move] + log_rest + _gained(problem, scale, sigma[y : y + 1])[0]) - LEAST_GAIN
     order = np.flatnonzero(bound < best)
     order = order[np.argsort(bound[order], kind="stable")]
     for start in range(0, len(order), SWEPT):
         z = order[start : start + SWEPT]
         if bound[z[0]] >= best:
             break
-        loss = own[z] + np.log(rest + columns[z]) @ weights
+        loss = own[z] + log_rest + _gained(problem, scale, z)
         least = int(np.argmin(loss))
         if loss[least] < best:
             best, move = float(loss[least]), int(z[least])
     return move
+
+
+def _gained(problem: InjectionProblem, scale: Floats, sources: Indices) -> Floats:
+    """``(1/n) sum_i log(1 + p_iz scale_i)`` for some source classes; every sample weighs the same."""
+    ratio = problem.columns[sources]
+    ratio *= scale
+    ratio += 1
+    return sum_logs(ratio) / scale.shape[-1]
 
 
 def _permute(problem: InjectionProblem, sigma: Indices) -> Indices:
@@ -234,18 +268,19 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
     n_target, columns = len(sigma), problem.columns
     # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
     rest = np.stack([columns[np.delete(sigma, y)].sum(axis=0) for y in range(n_target)])
-    rest = np.maximum(rest, np.finfo(np.float64).tiny)
+    rest = np.maximum(rest, LEAST_MASS)
+    log_rest, scale = (np.log(rest) @ problem.weights)[:, None], 1 / rest
     own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
     own[:, sigma] = np.inf
-    bound = own + np.logaddexp((np.log(rest) @ problem.weights)[:, None], -problem.log_cost.sum(axis=0))
+    bound = own + np.logaddexp(log_rest, -problem.log_cost.sum(axis=0))
     order = np.argsort(bound, axis=None, kind="stable")
     best, move = -LEAST_GAIN, None
-    step = max(8, BLOCK_ENTRIES // len(problem.p))
+    step = max(8, BLOCK_ENTRIES // len(problem.weights))
     for start in range(0, len(order), step):
         y, z = np.unravel_index(order[start : start + step], bound.shape)
         if bound[y[0], z[0]] >= best:
             break
-        change = own[y, z] + np.log(rest[y] + columns[z]) @ problem.weights
+        change = own[y, z] + log_rest[y, 0] + _gained(problem, scale[y], z)
         least = int(np.argmin(change))
         if change[least] < best:
             best, move = change[least], (y[least], z[least])

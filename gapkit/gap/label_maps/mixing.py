@@ -39,6 +39,26 @@ def fit_eps(own: Floats, prior: PerSample, *, pseudo: float = 1.0) -> tuple[Floa
         Eps (m,) and the mean loss (m,) at it, without the pseudo-samples.
     """
     b = prior[:, None]
+    eps = _at_ends(own, b, pseudo)
+    inside = np.isnan(eps)
+    if inside.any():
+        eps[inside] = _between(own if inside.all() else own[:, inside], b, pseudo)
+    return eps, -np.log((1 - eps) * own + eps * b).mean(axis=0)
+
+
+def _at_ends(own: Floats, b: Floats, pseudo: float) -> Floats:
+    """Eps (m,) where the optimum is at 0 or 1, which an open bracket only approaches; elsewhere not a number."""
+    at_one = len(b) - (own / b).sum(axis=0) + pseudo >= 0
+    if pseudo > 0:
+        return np.where(at_one, 1.0, np.nan)
+    positive = np.maximum(own, np.finfo(np.float64).tiny)
+    # Divided by the sample size first: own can be so small that the ratios overflow in the sum.
+    at_zero = (np.minimum(b / positive, 1e300 / len(b)) - 1).sum(axis=0) <= 0
+    return np.where(at_one, 1.0, np.where(at_zero, 0.0, np.nan))
+
+
+def _between(own: Floats, b: Floats, pseudo: float) -> Floats:
+    """Eps (m,) where the optimum is between 0 and 1."""
     low, high = np.zeros(own.shape[1]), np.ones(own.shape[1])
     eps = np.full(own.shape[1], 0.5)
     for _ in range(MAX_STEPS):
@@ -47,22 +67,12 @@ def fit_eps(own: Floats, prior: PerSample, *, pseudo: float = 1.0) -> tuple[Floa
         curvature = np.square(ratio).sum(axis=0) + pseudo / np.square(eps)
         low, high = np.where(slope > 0, eps, low), np.where(slope > 0, high, eps)
         newton = eps + slope / np.maximum(curvature, np.finfo(np.float64).tiny)
-        inside = (newton > low) & (newton < high)
-        moved = np.where(inside, newton, (low + high) / 2)
+        within = (newton > low) & (newton < high)
+        moved = np.where(within, newton, (low + high) / 2)
         if np.abs(moved - eps).max() <= 1e-12:
             break
         eps = moved
-    eps = _at_ends(own, b, eps, pseudo)
-    return eps, -np.log((1 - eps) * own + eps * b).mean(axis=0)
-
-
-def _at_ends(own: Floats, b: Floats, eps: Floats, pseudo: float) -> Floats:
-    """Eps where the optimum is at 0 or 1, which an open bracket only approaches."""
-    at_one = len(b) - (own / b).sum(axis=0) + pseudo >= 0
-    positive = np.maximum(own, np.finfo(np.float64).tiny)
-    # Divided by the sample size first: own can be so small that the ratios overflow in the sum.
-    at_zero = (np.minimum(b / positive, 1e300 / len(b)) - 1).sum(axis=0) <= 0
-    return np.where(at_one, 1.0, np.where(at_zero & (pseudo == 0), 0.0, eps))
+    return eps
 
 
 def choose_eps(own: PerSample, prior: PerSample) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from gapkit.arrays import Floats, Indices, Mask, Probabilities, TargetProbabilities
 from gapkit.gap.label_maps.mixing import fit_eps
 from gapkit.gap.label_maps.partition_moves import LEAST_GAIN
-from gapkit.gap.label_maps.partition_problem import assignment_reading, make_problem
+from gapkit.gap.label_maps.partition_problem import PartitionProblem, assignment_reading, group, make_problem
 from gapkit.gap.label_maps.partition_search import FoundPartition, search_partition
 from gapkit.gap.label_maps.tempering import Tempered
 
@@ -38,32 +38,37 @@ class Search:
 
     def run(self, tempered: Tempered, mask: Mask, prior: Floats, starts: Sequence[Indices]) -> FoundPartition:
         """The best partition of the samples ``mask`` (n,), from readings (K_s,) and their assignment injection."""
+        return self._solve(make_problem(tempered, mask), prior, starts)
+
+    def inside(self, tempered: Tempered, mask: Mask, prior: Floats, *warm: Indices) -> FoundPartition:
+        """As ``run``, from the assignment injection of the samples themselves and from ``warm``."""
         problem = make_problem(tempered, mask)
+        return self._solve(problem, prior, [assignment_reading(problem), *warm])
+
+    def _solve(self, problem: PartitionProblem, prior: Floats, starts: Sequence[Indices]) -> FoundPartition:
+        """The best partition of a problem."""
         found = search_partition(problem, starts, enumeration=self.enumeration)
         if not self.trimmed:
             return found
-        best = self._trim(tempered, mask, prior, [found.reading, *starts])
+        best = self._trim(problem, prior, [found.reading, *starts])
         if np.array_equal(best, found.reading):
             return found
         return FoundPartition(reading=best, loss=problem.loss(best), optimal=False)
 
-    def _trim(self, tempered: Tempered, mask: Mask, prior: Floats, readings: Sequence[Indices]) -> Indices:
+    def _trim(self, problem: PartitionProblem, prior: Floats, readings: Sequence[Indices]) -> Indices:
         """From the reading with the least mixed loss, searches without the samples that the prior explains better."""
-        best = min((mixture(tempered, mask, prior, reading) for reading in readings), key=lambda item: item.loss)
+        size = problem.size
+        best = min((mixture(problem, prior, reading) for reading in readings), key=lambda item: item.loss)
         for _ in range(TRIMMINGS):
-            if not best.kept.any() or mask.sum() - best.kept.sum() <= TRIMMED_SHARE * mask.sum():
+            if not best.kept.any() or size - best.kept.sum() <= TRIMMED_SHARE * size:
                 break
-            problem = make_problem(tempered, best.kept)
-            again = search_partition(problem, [best.reading], enumeration=self.enumeration)
-            moved = mixture(tempered, mask, prior, again.reading)
+            fewer = make_problem(problem.tempered, best.kept)
+            again = search_partition(fewer, [best.reading], enumeration=self.enumeration)
+            moved = mixture(problem, prior, again.reading)
             if moved.loss >= best.loss - LEAST_GAIN:
                 break
             best = moved
         return best.reading
-
-    def inside(self, tempered: Tempered, mask: Mask, prior: Floats, *warm: Indices) -> FoundPartition:
-        """As ``run``, from the assignment injection of the samples themselves and from ``warm``."""
-        return self.run(tempered, mask, prior, [assignment_reading(make_problem(tempered, mask)), *warm])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +89,14 @@ def gather(p: Probabilities, reading: Indices, n_classes: int) -> TargetProbabil
 def own_probability(tempered: Tempered, rows: Mask, reading: Indices) -> Floats:
     """What a reading gives to the own class of the samples ``rows``."""
     labels = tempered.samples.labels[rows]
-    return gather(tempered.p[rows], reading, tempered.samples.n_classes)[np.arange(len(labels)), labels]
+    return gather(tempered.take(rows), reading, tempered.samples.n_classes)[np.arange(len(labels)), labels]
 
 
-def mixture(tempered: Tempered, mask: Mask, prior: Floats, reading: Indices) -> Mixture:
-    """Eps fitted to the samples ``mask``, and what it says of them."""
-    own, own_prior = own_probability(tempered, mask, reading), prior[tempered.samples.labels[mask]]
+def mixture(problem: PartitionProblem, prior: Floats, reading: Indices) -> Mixture:
+    """Eps fitted to the samples of the problem, and what it says of them."""
+    groups, own_prior = group(problem, reading), prior[problem.labels]
+    own = groups.own / groups.mass
     eps, loss = fit_eps(own[:, None], own_prior, pseudo=0.0)
-    kept = mask.copy()
-    kept[mask] = (1 - eps[0]) * own >= eps[0] * own_prior
+    kept = problem.mask.copy()
+    kept[problem.mask] = (1 - eps[0]) * own >= eps[0] * own_prior
     return Mixture(reading=reading, loss=float(loss[0]), kept=kept)

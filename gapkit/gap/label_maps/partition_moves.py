@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Mask
+from gapkit.gap.label_maps.log_sums import sum_logs
 from gapkit.gap.label_maps.partition_problem import (
     CANCELLED,
     IGNORED,
@@ -160,7 +161,8 @@ def _joined(columns: Floats, scale: Floats, sources: Indices) -> Floats:
     for part in pieces(len(sources), len(scale)):
         ratio = columns[sources[part]]
         ratio *= scale
-        sums[part] = np.log1p(ratio, out=ratio).sum(axis=1)
+        ratio += 1
+        sums[part] = sum_logs(ratio)
     return sums
 
 
@@ -177,5 +179,5 @@ def _removed(columns: Floats, scale: Floats, sources: Indices, members: Mask) ->
             block = columns[np.ix_(others, rows[some])]
             block[np.searchsorted(others, sources[part][own[some]]), np.arange(block.shape[1])] = 0.0
             rest[own[some], rows[some]] = block.sum(axis=0) * scale[rows[some]]
-        sums[part] = -np.log(rest, out=rest).sum(axis=1)
+        sums[part] = -sum_logs(rest)
     return sums

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Mask
+from gapkit.arrays import Array, Floats, Indices, Labels, Mask
 from gapkit.gap.label_maps.injection_search import InjectionProblem, assignment_injection
-from gapkit.gap.label_maps.tempering import Tempered
+from gapkit.gap.label_maps.tempering import Tempered, take_samples
 
 IGNORED = -1
 CANCELLED = 1e-4
@@ -26,10 +26,14 @@ class PartitionProblem:
     """What the search needs of the fitting samples.
 
     Attributes:
-        columns: (K_s, n) p transposed, samples sorted by class: the search reads whole source classes.
+        tempered: all samples.
+        mask: (n_all,) those to fit on.
+        columns: (K_s, n) p of these transposed, samples sorted by class: the search reads whole source classes.
         bounds: (K_t + 1,) class y is the samples ``bounds[y]:bounds[y + 1]``.
     """
 
+    tempered: Tempered
+    mask: Mask
     columns: Floats
     bounds: Indices
 
@@ -43,6 +47,16 @@ class PartitionProblem:
         """(K_t,) number of samples of each target class."""
         return np.diff(self.bounds).astype(np.float64)
 
+    @property
+    def size(self) -> int:
+        """Samples to fit on."""
+        return int(self.bounds[-1])
+
+    @property
+    def labels(self) -> Labels:
+        """Class code of each of them (n,)."""
+        return self.tempered.samples.labels[self.mask]
+
     @cached_property
     def _starts(self) -> tuple[Indices, Mask]:
         """First sample of each target class that has any, and which those are."""
@@ -52,7 +66,8 @@ class PartitionProblem:
     @cached_property
     def log_means(self) -> Floats:
         """(K_s, K_t) mean log p over each target class's samples."""
-        return self.class_sums(np.log(self.columns)) / np.maximum(self.sizes, 1)
+        weights = self.mask.astype(np.float64)[:, None]
+        return self.tempered.log_sums(weights)[..., 0].T / np.maximum(self.sizes, 1)
 
     def loss(self, reading: Indices) -> float:
         """Mean renormalised KL of a reading (K_s,), in nats."""
@@ -97,16 +112,15 @@ def make_problem(tempered: Tempered, mask: Mask) -> PartitionProblem:
     """The search problem on some of the samples (n,)."""
     counts = [int(mask[rows].sum()) for rows in tempered.samples.blocks]
     bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return PartitionProblem(columns=np.ascontiguousarray(tempered.p[mask].T), bounds=bounds)
+    return PartitionProblem(tempered=tempered, mask=mask, columns=take_samples(tempered.columns, mask), bounds=bounds)
 
 
 def assignment_reading(problem: PartitionProblem) -> Indices:
     """The assignment injection of the problem's samples, as a reading (K_s,)."""
-    size = int(problem.bounds[-1])
+    size = problem.size
     shares = (problem.sizes / size)[:, None]
     log_sums = problem.log_means.T * shares
     injection = InjectionProblem(
-        p=problem.columns.T,
         columns=problem.columns,
         weights=np.full(size, 1 / size),
         log_cost=-log_sums,

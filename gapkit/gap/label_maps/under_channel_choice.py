@@ -71,7 +71,7 @@ class Refit:
         """Some samples of one part."""
         k, mask, count = run
         return ChannelTask(
-            p=tempered.p[mask],
+            p=tempered.take(mask),
             labels=self.samples.labels[mask],
             prior=self.parts[k].prior,
             criterion=self.criterion,
@@ -96,7 +96,7 @@ class Refit:
         part, matrix = self.parts[run[0]], begin
         if lowered:
             matrix = lower_channel(self.task(tempered, run, start), begin, steps=CHOICE_STEPS).matrix
-        q = conditional(tempered.p[part.validation], matrix, part.prior)
+        q = conditional(tempered.take(part.validation), matrix, part.prior)
         answers = answers_of(self.criterion, q, self.samples.labels[part.validation], part.prior)
         return Trial(
             start=start,

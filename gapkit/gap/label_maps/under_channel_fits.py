@@ -95,7 +95,7 @@ def _held_out_eps(refit: Refit, k: int, tempered: Tempered, trial: Trial) -> flo
     q = np.tile(part.prior, (len(labels), 1))
     for fold, matrix in matrices.items():
         rows = part.inner == fold
-        q[rows] = conditional(tempered.p[rows], matrix, part.prior)
+        q[rows] = conditional(tempered.take(rows), matrix, part.prior)
     rows = part.fit if folds else part.validation
     return choose_eps(refit.criterion, answers_of(refit.criterion, q[rows], labels[rows], part.prior))
 
@@ -131,7 +131,7 @@ def channel_in_sample(
 
     def task_at(tempered: Tempered, mask: Mask) -> ChannelTask:
         return ChannelTask(
-            p=tempered.p[mask], labels=samples.labels[mask], prior=prior, criterion=criterion, pseudo_count=0.0
+            p=tempered.take(mask), labels=samples.labels[mask], prior=prior, criterion=criterion, pseudo_count=0.0
         )
 
     def losses_at(temperature: float, which: Indices) -> Floats:

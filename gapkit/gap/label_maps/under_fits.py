@@ -121,7 +121,7 @@ def _choose(
 
 def _answers(tempered: Tempered, rows: Mask, prior: Floats, reading: Indices, criterion: Criterion) -> Answers:
     """What a reading says of the samples ``rows``."""
-    q = gather(tempered.p[rows], reading, len(prior))
+    q = gather(tempered.take(rows), reading, len(prior))
     return answers_of(criterion, q, tempered.samples.labels[rows], prior)
 
 
@@ -129,12 +129,12 @@ def _held_out_eps(tempered: Tempered, part: Part, inner: Indices, finder: Finder
     """Eps on samples that the readings have not seen: of all inner folds, in large problems of the validation split."""
     labels, rows = tempered.samples.labels, part.validation
     q = np.tile(part.prior, (len(labels), 1))
-    q[rows] = gather(tempered.p[rows], inner, len(part.prior))
+    q[rows] = gather(tempered.take(rows), inner, len(part.prior))
     if part.fit.sum() * tempered.p.shape[1] <= CROSS_FITTED_ENTRIES:
         for fold in range(VALIDATION + 1, part.n_inner):
             fresh = part.inner == fold
             reading = finder.quick(tempered, part.without(fold), part.prior)
-            q[fresh] = gather(tempered.p[fresh], reading, len(part.prior))
+            q[fresh] = gather(tempered.take(fresh), reading, len(part.prior))
         rows = part.fit
     return choose_eps(finder.criterion, answers_of(finder.criterion, q[rows], labels[rows], part.prior))
 
