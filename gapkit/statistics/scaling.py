@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices
+from gapkit.arrays import Array, Features, Floats, Indices, blocks
 
 LEAST_SPREAD = 1e-12
 """Of a column that varies, as a share of its mean; below it is rounding."""
+BLOCK_BYTES = 1 << 20
+"""Of features, less their mean, that are held at once."""
 MODERATE = 2.0**200
 """Values up to it, and down to its inverse, have sums of fourth powers in float64."""
 
@@ -52,13 +54,15 @@ class Scaling:
 
 
 def fit_scaling(features: Features) -> Scaling:
-    """The scaling of these samples (n, d).
+    """The scaling of these samples (n, d), in blocks of them.
 
     Example:
         >>> features = np.array([[1.0, 7.0], [3.0, 7.0]])
         >>> fit_scaling(features).apply(features).tolist()
         [[-1.0], [1.0]]
     """
-    mean, spread = features.mean(axis=0), features.std(axis=0)
+    mean = features.mean(axis=0)
+    squares = sum(np.square(block - mean).sum(axis=0) for block in blocks(features, nbytes=BLOCK_BYTES))
+    spread = np.sqrt(squares / len(features))
     columns = np.flatnonzero(spread > LEAST_SPREAD * np.abs(mean))
     return Scaling(columns=columns, mean=mean[columns], spread=spread[columns])

@@ -1,0 +1,53 @@
+"""Scores of features of which nothing of their size is held beside them."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from gapkit.scores.probes import knn_accuracy
+from gapkit.statistics import mapped, neighbours
+
+
+@pytest.fixture
+def nothing_held(monkeypatch):
+    """Blocks of a few rows, none of them kept."""
+    monkeypatch.setattr(mapped, "HELD", 0)
+    monkeypatch.setattr(mapped, "CACHED", 1 << 18)
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 1 << 16)
+
+
+def labelled(n, width, signal=1.0):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=n)
+    return rng.normal(size=(n, width)) + signal * np.eye(4, width)[labels], labels
+
+
+def growth(score, sizes, width):
+    """Bytes by which the peak grows with each sample, as a share of what the sample's features take."""
+    peaks = []
+    for n in sizes:
+        given = labelled(n, width)
+        tracemalloc.start()
+        score(*given)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return (peaks[1] - peaks[0]) / ((sizes[1] - sizes[0]) * width * 8)
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_nearest_neighbours_hold_indices_and_no_copy_of_the_features():
+    """210 candidates for each sample and, of a fold, the labels of their like: 300 numbers."""
+    assert growth(knn_accuracy, (400, 1200), 2000) < 0.15
+
+
+@pytest.mark.parametrize(("n", "width"), [(300, 12), (60, 90)])
+def test_neighbours_do_not_depend_on_what_is_held(n, width, request):
+    features, labels = labelled(n, width, signal=2.0)
+    groups = np.arange(n) // 4
+    whole = [knn_accuracy(features, labels, **more) for more in ({}, {"groups": groups})]
+    request.getfixturevalue("nothing_held")
+    assert [knn_accuracy(features, labels, **more) for more in ({}, {"groups": groups})] == whole
