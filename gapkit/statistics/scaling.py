@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices, blocks
+from gapkit.arrays import Array, Features, Floats, Indices
 
 LEAST_SPREAD = 1e-12
 """Of a column that varies, as a share of its mean; below it is rounding."""
-BLOCK_BYTES = 1 << 20
-"""Of features, less their mean, that are held at once."""
+BLOCK = 1 << 20
+"""Bytes that are read at a time."""
 MODERATE = 2.0**200
 """Values up to it, and down to its inverse, have sums of fourth powers in float64."""
 
@@ -53,16 +53,27 @@ class Scaling:
         return scaled
 
 
-def fit_scaling(features: Features) -> Scaling:
-    """The scaling of these samples (n, d), in blocks of them.
+def fit_scaling(features: Features, index: Indices | None = None) -> Scaling:
+    """The scaling of these samples (n, d), or of those at ``index``; read twice, in blocks.
 
     Example:
         >>> features = np.array([[1.0, 7.0], [3.0, 7.0]])
         >>> fit_scaling(features).apply(features).tolist()
         [[-1.0], [1.0]]
     """
-    mean = features.mean(axis=0)
-    squares = sum(np.square(block - mean).sum(axis=0) for block in blocks(features, nbytes=BLOCK_BYTES))
-    spread = np.sqrt(squares / len(features))
+    index = np.arange(len(features)) if index is None else index
+    mean = _mean(features, index, None)
+    spread = np.sqrt(_mean(features, index, mean))
     columns = np.flatnonzero(spread > LEAST_SPREAD * np.abs(mean))
     return Scaling(columns=columns, mean=mean[columns], spread=spread[columns])
+
+
+def _mean(features: Features, index: Indices, centre: Floats | None) -> Floats:
+    """Mean (d,) of the samples at ``index``, or of their squared distances from a centre."""
+    total, step = np.zeros(features.shape[1]), max(1, BLOCK // (8 * max(1, features.shape[1])))
+    for start in range(0, len(index), step):
+        block = features[index[start : start + step]].astype(np.float64, copy=False)
+        if centre is not None:
+            block = np.square(block - centre)
+        total += block.sum(axis=0)
+    return total / len(index)
