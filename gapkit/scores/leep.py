@@ -40,7 +40,7 @@ def leep(probs: Array, labels: Array) -> float:
         (0.0, -0.693147)
     """
     p = check_probabilities(probs, labels)
-    return _score(p, encode(labels, len(p)))
+    return leep_of(p, encode(labels, len(p)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,10 @@ class LEEP:
         """
         log_p = source_probabilities(inputs, LEEP.traits.title)
         p = MappedRows(rows=log_p, width=log_p.shape[1], function=np.exp)
-        return lambda labels: _score(p, labels)
+        return lambda labels: leep_of(p, labels)
 
 
-def _score(p: MappedRows, labels: Array) -> float:
+def leep_of(p: MappedRows, labels: Array) -> float:
     """The score of one labelling, from probabilities (n, S)."""
     codes, n_classes = present_classes(labels)
     joint = p.class_sums(codes, n_classes)

@@ -140,7 +140,10 @@ class Neighbourhood:
 def _standardised(features: Features, scaling: Scaling, index: Indices) -> MappedRows:
     """Rows ``[z, |z|^2]``, z standardised features, of the samples at ``index``."""
     return MappedRows(
-        rows=index, width=len(scaling.columns) + 1, function=lambda some: _with_norms(scaling.apply(features[some]))
+        rows=index,
+        width=len(scaling.columns) + 1,
+        function=lambda some: _with_norms(scaling.apply(features[some])),
+        reads=features.shape[1],
     )
 
 

@@ -7,15 +7,20 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from gapkit.scores import mixture
+from gapkit.scores.inputs import ScoreInputs
+from gapkit.scores.mixture import MixtureOptions
+from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.probes import knn_accuracy
 from gapkit.statistics import mapped, neighbours
 
 
 @pytest.fixture
 def nothing_held(monkeypatch):
-    """Blocks of a few rows, none of them kept."""
-    monkeypatch.setattr(mapped, "HELD", 0)
+    """Small blocks, and no more than a few rows kept."""
+    monkeypatch.setattr(mapped, "HELD", 1 << 18)
     monkeypatch.setattr(mapped, "CACHED", 1 << 18)
+    monkeypatch.setattr(mixture, "MULTIPLIED", 1 << 18)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
     monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 1 << 16)
 
@@ -42,6 +47,26 @@ def growth(score, sizes, width):
 def test_nearest_neighbours_hold_indices_and_no_copy_of_the_features():
     """210 candidates for each sample and, of a fold, the labels of their like: 300 numbers."""
     assert growth(knn_accuracy, (400, 1200), 2000) < 0.15
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_the_mixture_of_n_leep_holds_some_numbers_for_each_sample():
+    """Orders, distances and clusters: a copy of the features, its coordinates or its posteriors would be seen."""
+    options = MixtureOptions(most=3)
+    assert growth(lambda *given: n_leep(*given, energy=0.3, options=options), (1200, 3600), 256) < 0.1
+
+
+@pytest.mark.parametrize(("n", "width"), [(5000, 12), (1000, 60)])
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_n_leep_does_not_depend_on_what_is_held(n, width, covariance, request):
+    features, labels = labelled(n, width, signal=4.0)
+    options = MixtureOptions(covariance=covariance)
+    whole = NLEEP(options=options).on(ScoreInputs(features=features, labels=labels))
+    request.getfixturevalue("nothing_held")
+    again = NLEEP(options=options).on(ScoreInputs(features=features, labels=labels))
+    some = np.arange(3, n, 2)
+    assert again(labels) == pytest.approx(whole(labels), rel=1e-9)
+    assert again.among(some)(labels[some]) == pytest.approx(whole.among(some)(labels[some]), rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "width"), [(300, 12), (60, 90)])
