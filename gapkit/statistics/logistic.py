@@ -9,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 from scipy.optimize import minimize  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from gapkit.arrays import Array, Features, Floats, Indices, Labels, Mask, PerSample, TargetProbabilities
+from gapkit.arrays import Array, Features, Floats, Labels, Mask, PerSample, TargetProbabilities
+from gapkit.statistics.design import EVERYTHING, Design, make_design
+from gapkit.statistics.regressors import Regressors
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
 """1 / C from strong to weak, C as in scikit-learn's LogisticRegression: C from 1e-4 to 10."""
@@ -17,25 +19,26 @@ COARSE = 2
 """Whole decades first; the half decades beside the best one after them."""
 PLATEAU = 1e-6
 """Losses that differ by less are equal: strong penalties may all be as good as no regressor at all."""
-LEAST_VARIANCE = 1e-10
-"""Directions with a smaller share of the largest variance are constant up to rounding."""
 LEAST_CURVATURE = 1e-3
 """Of the log loss in a logit, as a share of the largest one that there can be, 1/4; classes that are told apart have
 less."""
 MAX_ITERATIONS = 200
+LOOK = 10
+"""Steps between two looks at the validation loss of weights that are still on their way."""
+WORSE = 1.01
+"""Times the best validation loss so far, above which weights that have not become better between looks are given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """When L-BFGS stops, and in which precision it multiplies."""
+    """When L-BFGS stops."""
 
     gradient: float
     relative: float
-    precision: type[np.floating[Any]]
 
 
-FINAL = Effort(gradient=1e-4, relative=1e-7, precision=np.float64)
-CHOICE = Effort(gradient=1e-4, relative=1e-6, precision=np.float32)
+FINAL = Effort(gradient=1e-4, relative=1e-7)
+CHOICE = Effort(gradient=1e-4, relative=1e-6)
 """Looser, other penalties are chosen than by converged fits: weights on their way from a stronger penalty do better."""
 
 
@@ -50,7 +53,19 @@ class Logistic:
     def predict(self, regressors: Features, offset: Floats | None = None) -> TargetProbabilities:
         """Probabilities (n, K) of regressors (n, D), with their offset (n, K) where it was fitted with one."""
         logits = regressors @ self.weights + self.intercept
-        return _softmax((logits if offset is None else logits + offset).T)[0].T
+        if offset is not None:
+            logits += offset
+        logits -= logits.max(axis=1, keepdims=True)
+        q = np.exp(logits, out=logits)
+        q /= q.sum(axis=1, keepdims=True)
+        return q
+
+    def read(
+        self, regressors: Regressors, place: slice = EVERYTHING, offset: Floats | None = None
+    ) -> TargetProbabilities:
+        """As ``predict`` for the regressors at a place, in blocks; the offset is that of all of them."""
+        found = [self.predict(x, None if offset is None else offset[at]) for at, x in regressors.blocks(place)]
+        return np.concatenate(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,63 +81,12 @@ class ChosenLogistic:
     validation: TargetProbabilities
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Design:
-    """Regressors in principal directions, features and classes along the first axis.
-
-    The weights are those of principal directions Q: ``W = Q V``. They are uncorrelated, so that the loss of V, each
-    entry in units of its curvature, is nearly round, and L-BFGS needs few steps. The penalty is the same:
-    ``|W| = |Q^T W|``. Sums over K classes run along rows of n numbers, which is several times as fast as the reverse.
-
-    Attributes:
-        rotated: (r, n) centred regressors times Q.
-        offset: (K, n).
-        labels: (n,) class codes.
-        variances: (r,) of the rotated regressors.
-    """
-
-    rotated: Array
-    offset: Array
-    labels: Labels
-    variances: Floats
-
-    def take(self, mask: Mask | slice, precision: type[np.floating[Any]]) -> _Design:
-        """Some of the samples, or all of them by ``slice(None)``, in the precision."""
-        return _Design(
-            rotated=self.rotated[:, mask].astype(precision),
-            offset=self.offset[:, mask].astype(precision),
-            labels=self.labels[mask],
-            variances=self.variances,
-        )
-
-    def probabilities(self, weights: Floats) -> tuple[Array, Array]:
-        """``softmax`` and ``log softmax`` (K, n) at weights (K, r + 1), the last column the intercept."""
-        logits = weights[:, :-1].astype(self.rotated.dtype) @ self.rotated
-        logits += weights[:, -1:].astype(self.rotated.dtype)
-        logits += self.offset
-        return _softmax(logits)
-
-    def own(self, values: Array) -> PerSample:
-        """The entries (n,) of values (K, n) at each sample's own class."""
-        return values[self.labels, np.arange(len(self.labels))].astype(np.float64)
-
-
-def _softmax(logits: Array) -> tuple[Array, Array]:
-    """Probabilities and their logarithms along the first axis; ``logits`` (K, n) is overwritten."""
-    logits -= logits.max(axis=0)
-    p = np.exp(logits)
-    total = p.sum(axis=0)
-    p /= total
-    logits -= np.log(total)
-    return p, logits
-
-
 def log_loss(own: PerSample) -> float:
     """Mean log loss, in nats, of the probabilities (n,) that samples' own classes get."""
     return -float(np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())
 
 
-def fit_logistic(regressors: Features, labels: Labels, *, penalty: float, offset: Floats) -> Logistic:
+def fit_logistic(regressors: Features | Regressors, labels: Labels, *, penalty: float, offset: Floats) -> Logistic:
     """Minimise ``sum_i -log softmax(offset_i + x_i W + b)_{y_i} + penalty |W|^2 / 2``; b is not penalised.
 
     Args:
@@ -137,12 +101,12 @@ def fit_logistic(regressors: Features, labels: Labels, *, penalty: float, offset
         >>> model.predict(x).argmax(axis=1).tolist()
         [0, 0, 1, 1]
     """
-    design, mean, directions = _make_design(regressors, labels, offset)
-    return _unrotate(_fit_finally(design, penalty, _zeros(design)), mean, directions, penalty)
+    design = make_design(_as_regressors(regressors), labels, offset)
+    return _model(design, _fit_weights(design, EVERYTHING, penalty, design.zeros(), FINAL), penalty)
 
 
 def choose_logistic(
-    regressors: Features,
+    regressors: Features | Regressors,
     labels: Labels,
     validation: Mask,
     *,
@@ -152,8 +116,9 @@ def choose_logistic(
     """As ``fit_logistic``, with the penalty of least validation loss among ``PENALTIES``.
 
     Penalties are tried from strong to weak, each started at the weights before it: whole decades until one is
-    worse than the best so far, then the half decades beside the best. Regressors are rotated with all samples given,
-    which no label enters; the models that are compared have seen no validation label.
+    worse than the best so far, then the half decades beside the best; descents that lead nowhere are given up.
+    Regressors are rotated with all samples given, which no label enters; the models that are compared have seen no
+    validation label.
 
     Args:
         regressors: (n, D) of the fitting side, standardised by the caller.
@@ -162,17 +127,23 @@ def choose_logistic(
         offset: (n, K).
         criterion: loss from the probabilities (n_v,) that the validation samples' own classes get.
     """
-    design, mean, directions = _make_design(regressors, labels, offset)
-    inner, held_out = design.take(~validation, CHOICE.precision), design.take(validation, np.float64)
+    order = np.concatenate([np.flatnonzero(~validation), np.flatnonzero(validation)])
+    offset = offset[order]
+    design = make_design(_as_regressors(regressors).ordered(validation), labels[order], offset)
+    inner, held_out = slice(0, int((~validation).sum())), slice(int((~validation).sum()), len(labels))
     losses: dict[int, float] = {}
     fitted: dict[int, Floats] = {}
 
+    def loss(weights: Floats) -> float:
+        return criterion(design.own(weights, held_out))
+
     def attempt(position: int, start: Floats) -> float:
-        fitted[position] = _fit_weights(inner, PENALTIES[position], start, CHOICE)
-        losses[position] = criterion(held_out.own(held_out.probabilities(fitted[position])[0]))
+        stop = _Hopeless(loss, best=min(losses.values(), default=np.inf))
+        fitted[position] = _fit_weights(design, inner, PENALTIES[position], start, CHOICE, stop)
+        losses[position] = loss(fitted[position])
         return losses[position]
 
-    start = _zeros(design)
+    start = design.zeros()
     for position in range(0, len(PENALTIES), COARSE):
         best = min(losses.values(), default=np.inf)
         if attempt(position, start) > best + PLATEAU:
@@ -183,79 +154,76 @@ def choose_logistic(
         if 0 <= position < len(PENALTIES):
             attempt(position, fitted[around])
     best = min(sorted(losses), key=losses.__getitem__)
-    weights = _fit_finally(design, PENALTIES[best], fitted[best])
+    weights = _fit_weights(design, EVERYTHING, PENALTIES[best], fitted[best], FINAL)
     return ChosenLogistic(
-        model=_unrotate(weights, mean, directions, PENALTIES[best]),
-        validation=held_out.probabilities(fitted[best])[0].T,
+        model=_model(design, weights, PENALTIES[best]),
+        validation=_model(design, fitted[best], PENALTIES[best]).read(design.regressors, held_out, offset),
     )
 
 
-def _make_design(regressors: Features, labels: Labels, offset: Floats) -> tuple[_Design, Floats, Floats]:
-    """The design, the mean (D,) of the regressors and the directions (D, r)."""
-    mean = regressors.mean(axis=0)
-    centred = regressors - mean
-    variances, directions = _principal(centred)
-    design = _Design(
-        rotated=np.ascontiguousarray(directions.T @ centred.T),
-        offset=np.ascontiguousarray(offset.T),
-        labels=labels,
-        variances=variances,
-    )
-    return design, mean, directions
+class _Hopeless:
+    """Whether weights on their way are clearly worse than the best so far, and no better than at the look before.
+
+    From there on a weaker penalty only fits the noise: its descent need not be followed to its end.
+    """
+
+    def __init__(self, loss: Callable[[Floats], float], *, best: float) -> None:
+        self.loss, self.best = loss, best
+        self.steps, self.latest = 0, np.inf
+
+    def __call__(self, weights: Floats) -> bool:
+        self.steps += 1
+        if self.steps % LOOK or not np.isfinite(self.best):
+            return False
+        before, self.latest = self.latest, self.loss(weights)
+        return self.latest > max(before, WORSE * self.best)
 
 
-def _principal(centred: Floats) -> tuple[Floats, Floats]:
-    """Variances (r,) and directions (D, r), from the smaller of the two Gram matrices."""
-    n, width = centred.shape
-    gram = centred.T @ centred if width <= n else centred @ centred.T
-    values, vectors = np.linalg.eigh(gram / n)
-    kept = values > LEAST_VARIANCE * max(values.max(initial=0.0), np.finfo(np.float64).tiny)
-    values, vectors = values[kept], vectors[:, kept]
-    if width > n:
-        vectors = centred.T @ (vectors / np.sqrt(n * values))
-    return values, vectors
+def _as_regressors(given: Features | Regressors) -> Regressors:
+    """All rows of an array."""
+    return given if isinstance(given, Regressors) else Regressors(features=given, index=np.arange(len(given)))
 
 
-def _zeros(design: _Design) -> Floats:
-    """Weights (K, r + 1) that leave the offset as it is."""
-    return np.zeros((len(design.offset), len(design.variances) + 1))
-
-
-def _unrotate(weights: Floats, mean: Floats, directions: Floats, penalty: float) -> Logistic:
+def _model(design: Design, weights: Floats, penalty: float) -> Logistic:
     """Weights in principal directions as a model of the regressors themselves."""
-    own = directions @ weights[:, :-1].T
-    return Logistic(weights=own, intercept=weights[:, -1] - mean @ own, penalty=penalty)
+    own, intercept = design.unrotate(weights)
+    return Logistic(weights=own, intercept=intercept, penalty=penalty)
 
 
-def _fit_finally(design: _Design, penalty: float, start: Floats) -> Floats:
-    """Weights in float64, from those that float32 finds in a third of the time for a step."""
-    near = _fit_weights(design.take(slice(None), CHOICE.precision), penalty, start, CHOICE)
-    return _fit_weights(design, penalty, near, FINAL)
-
-
-def _fit_weights(design: _Design, penalty: float, start: Floats, effort: Effort) -> Floats:
+def _fit_weights(
+    design: Design,
+    place: slice,
+    penalty: float,
+    start: Floats,
+    effort: Effort,
+    stop: Callable[[Floats], bool] | None = None,
+) -> Floats:
     """Weights in principal directions with the intercept last (K, r + 1), by preconditioned L-BFGS.
 
-    The curvature in the weight of class k and a direction of variance v is about ``mean(p_k (1 - p_k)) v``, with the
-    probabilities at the start.
+    If regressors told nothing of probabilities p, the curvature would be ``A`` in the K weights of a direction of
+    variance 1, and v times that for variance v, with ``A = mean(diag(p) - p p^T)``. L-BFGS moves along the eigenvectors
+    of A at the start, each in units of its curvature.
     """
-    classes, n = design.offset.shape
+    n = len(range(*place.indices(len(design.labels))))
     ridge = np.append(np.full(len(design.variances), penalty / n), 0.0)
-    p = design.probabilities(start)[0].astype(np.float64)
-    curvature = np.maximum((p * (1 - p)).mean(axis=1, keepdims=True), LEAST_CURVATURE / 4)
+    curvature, turn = np.linalg.eigh(design.curvature(start, place))
+    curvature = np.maximum(curvature, LEAST_CURVATURE / 4)[:, None]
     scale = 1 / np.sqrt(curvature * np.append(design.variances, 1.0) + ridge)
-    samples: Indices = np.arange(n, dtype=np.int64)
+
+    def weights_of(flat: Array) -> Floats:
+        return turn @ (np.asarray(flat, dtype=np.float64).reshape(scale.shape) * scale)
 
     def objective(flat: Array) -> tuple[float, Array]:
-        weights = flat.reshape(classes, -1) * scale
-        error, log_p = design.probabilities(weights)
-        value = 0.5 * float((ridge * np.square(weights)).sum()) - float(design.own(log_p).mean())
-        error[design.labels, samples] -= 1.0
-        slope = ridge * weights
-        slope[:, :-1] += error @ design.rotated.T / n
-        slope[:, -1] += error.sum(axis=1) / n
-        return value, (slope * scale).reshape(-1)
+        weights = weights_of(flat)
+        value, slope = design.loss(weights, place)
+        value += 0.5 * float((ridge * np.square(weights)).sum())
+        slope += ridge * weights
+        return value, (turn.T @ slope * scale).reshape(-1)
+
+    def after_step(flat: Array) -> None:
+        if stop is not None and stop(weights_of(flat)):
+            raise StopIteration
 
     options = {"maxiter": MAX_ITERATIONS, "gtol": effort.gradient, "ftol": effort.relative}
-    found = cast(Any, minimize(objective, (start / scale).reshape(-1), jac=True, method="L-BFGS-B", options=options))
-    return np.asarray(found.x, dtype=np.float64).reshape(classes, -1) * scale
+    settings = {"jac": True, "method": "L-BFGS-B", "options": options, "callback": after_step}
+    return weights_of(cast(Any, minimize(objective, (turn.T @ start / scale).reshape(-1), **settings)).x)

@@ -10,6 +10,7 @@ from gapkit.arrays import Features, Labels, Mask, PerSample, TargetProbabilities
 from gapkit.statistics.folds import Folds
 from gapkit.statistics.logistic import choose_logistic
 from gapkit.statistics.neighbours import Neighbourhood, choose_neighbours, make_neighbourhood
+from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.scaling import fit_scaling
 from gapkit.statistics.splits import class_shares, fold_splits
 
@@ -62,14 +63,15 @@ def linear_probe(
     q = np.tile(class_shares(labels, n_classes), (len(labels), 1))
     chosen: list[float] = []
     for split in fold_splits(labels, folds, groups=groups, seed=seed):
-        scaling = fit_scaling(features[split.fit])
+        fitting, scored = np.flatnonzero(split.fit), np.flatnonzero(split.scored)
+        scaling = fit_scaling(features, fitting)
         fitted = choose_logistic(
-            scaling.apply(features[split.fit]),
-            labels[split.fit],
-            split.validation[split.fit],
-            offset=np.zeros((int(split.fit.sum()), n_classes)),
+            Regressors(features=features, index=fitting, scaling=scaling),
+            labels[fitting],
+            split.validation[fitting],
+            offset=np.zeros((len(fitting), n_classes)),
         )
-        q[split.scored] = fitted.model.predict(scaling.apply(features[split.scored]))
+        q[scored] = fitted.model.read(Regressors(features=features, index=scored, scaling=scaling))
         chosen.append(fitted.model.penalty)
     return _probe(q, labels, folds, chosen)
 

@@ -7,7 +7,11 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
+from gapkit.statistics import design as designs
+from gapkit.statistics import logistic
+from gapkit.statistics.design import make_design
 from gapkit.statistics.logistic import PENALTIES, choose_logistic, fit_logistic, log_loss
+from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.scaling import fit_scaling
 
 
@@ -145,3 +149,104 @@ def test_scaling_is_that_of_the_fitting_side_and_drops_constant_columns():
     assert scaling.columns.tolist() == [0, 2]
     expected = (features[:, [0, 2]] - features[:30, [0, 2]].mean(axis=0)) / features[:30, [0, 2]].std(axis=0)
     assert scaling.apply(features) == pytest.approx(expected)
+
+
+def correlated(seed, n=60, width=8, n_classes=3):
+    """A design with an offset whose regressors depend on one another, and what it was made of."""
+    rng = np.random.default_rng([seed, 11])
+    x = rng.normal(size=(n, width)) @ rng.normal(size=(width, width))
+    labels = np.append(np.arange(n_classes), rng.integers(n_classes, size=n - n_classes))
+    offset = rng.normal(size=(n, n_classes))
+    return make_design(Regressors(features=x, index=np.arange(n)), labels, offset), x, labels, offset
+
+
+def naive_log_p(design, weights, x, offset):
+    own, intercept = design.unrotate(weights)
+    logits = x @ own + intercept + offset
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(("n", "width"), [(60, 8), (12, 30)])
+@pytest.mark.parametrize("held", [designs.HELD, 0])
+def test_loss_slope_and_curvature_are_those_of_the_formula(monkeypatch, n, width, held):
+    monkeypatch.setattr(designs, "HELD", held)
+    design, x, labels, offset = correlated(0, n, width)
+    assert (design.rotated is None) == (held == 0)
+    weights = np.random.default_rng(1).normal(size=design.zeros().shape) / np.sqrt(np.append(design.variances, 1.0))
+    place = slice(3, n - 2)
+    log_p = naive_log_p(design, weights, x, offset)[place]
+    own, p = labels[place], np.exp(log_p)
+    lost, slope = design.loss(weights, place)
+    assert lost == pytest.approx(-log_p[np.arange(len(own)), own].mean(), rel=1e-5)
+    assert design.own(weights, place) == pytest.approx(p[np.arange(len(own)), own], rel=1e-4)
+    error = p - np.eye(3)[own]
+    expected = error.T @ np.hstack([(x[place] - x.mean(axis=0)) @ design.directions, np.ones((len(own), 1))]) / len(own)
+    assert slope == pytest.approx(expected, abs=1e-5 * np.abs(expected).max())
+    naive = sum(np.diag(row) - np.outer(row, row) for row in p) / len(own)
+    assert design.curvature(weights, place) == pytest.approx(naive, abs=1e-6)
+
+
+def test_directions_are_principal():
+    design, x, _, _ = correlated(2)
+    covariance = np.cov(x.T, bias=True)
+    assert design.directions.T @ design.directions == pytest.approx(np.eye(8), abs=1e-12)
+    assert design.directions.T @ covariance @ design.directions == pytest.approx(np.diag(design.variances), abs=1e-10)
+
+
+def test_what_is_kept_and_what_is_read_again_give_the_same_model(monkeypatch):
+    rng = np.random.default_rng(8)
+    features, labels = rng.normal(2.0, 3.0, size=(700, 40)), rng.integers(3, size=700)
+    features[:, :3] += 2 * np.eye(3)[labels]
+    log_q, fitting = np.log(rng.dirichlet(np.ones(3), size=700)), np.arange(700) % 5 > 0
+    index = np.flatnonzero(fitting)
+    regressors = Regressors(features=features, index=index, scaling=fit_scaling(features, index), beside=log_q)
+    validation = np.arange(len(index)) % 4 == 0
+
+    def chosen():
+        return choose_logistic(regressors, labels[index], validation, offset=log_q[index])
+
+    kept = chosen()
+    monkeypatch.setattr(designs, "HELD", 0)
+    read = Regressors.blocks
+    monkeypatch.setattr(Regressors, "blocks", lambda self, place=slice(None), nbytes=0: read(self, place, nbytes=4096))
+    again = chosen()
+    assert again.model.penalty == kept.model.penalty
+    assert again.validation == pytest.approx(kept.validation, abs=2e-3)
+    scaled = np.hstack([fit_scaling(features[fitting]).apply(features[fitting]), log_q[fitting]])
+    arrays = choose_logistic(scaled, labels[fitting], validation, offset=log_q[fitting])
+    assert arrays.model.weights == pytest.approx(kept.model.weights, abs=1e-5)
+    assert kept.model.read(regressors, offset=log_q[index]) == pytest.approx(
+        kept.model.predict(scaled, log_q[fitting]), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("signal", [0.1, 0.05])
+def test_giving_up_a_descent_changes_no_choice(monkeypatch, signal):
+    x, labels = blobs(1, 600, 200, n_classes=5, signal=signal)
+    validation, offset = np.arange(600) % 4 == 0, zeros(labels, 5)
+    monkeypatch.setattr(logistic, "LOOK", 2)
+    said = []
+    ask = logistic._Hopeless.__call__
+    monkeypatch.setattr(
+        logistic._Hopeless, "__call__", lambda self, weights: said.append(ask(self, weights)) or said[-1]
+    )
+    found = choose_logistic(x, labels, validation, offset=offset)
+    assert any(said)
+    monkeypatch.setattr(logistic, "LOOK", 10**9)
+    said.clear()
+    whole = choose_logistic(x, labels, validation, offset=offset)
+    assert not any(said)
+    assert found.model.penalty == whole.model.penalty
+    assert (found.model.weights == whole.model.weights).all()
+
+
+def test_a_descent_is_given_up_where_it_is_clearly_worse_and_becomes_no_better():
+    def hopeless(losses, best):
+        told = iter(losses)
+        asked = logistic._Hopeless(lambda weights: next(told), best=best)
+        return [asked(np.zeros(1)) for _ in range(len(losses) * logistic.LOOK)][logistic.LOOK - 1 :: logistic.LOOK]
+
+    assert hopeless([2.0, 1.5, 1.6], best=1.0) == [False, False, True]
+    assert hopeless([2.0, 1.5, 1.4], best=1.0) == [False, False, False]
+    assert hopeless([0.9, 1.005], best=1.0) == [False, False]
+    assert not any(hopeless([2.0, 3.0], best=np.inf))

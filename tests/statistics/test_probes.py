@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from gapkit.statistics import design
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.perceptron import PATIENCE, choose_perceptron, fit_perceptron
 from gapkit.statistics.probes import knn_probe, linear_probe
@@ -190,3 +193,18 @@ def test_the_perceptron_takes_few_samples_and_absent_classes(width, n_classes):
         assert q.shape[1] == n_classes
         assert np.isfinite(q).all()
         assert q.sum(axis=1) == pytest.approx(np.ones(len(q)))
+
+
+def test_memory_of_the_linear_probe_does_not_grow_with_the_features(monkeypatch):
+    """Labels, folds and probabilities are left; a copy in float32 would be half of the features."""
+    monkeypatch.setattr(design, "HELD", 0)
+    monkeypatch.setattr(design, "MULTIPLIED", 1 << 18)
+    rng, sizes, width, peaks = np.random.default_rng(0), (1200, 3600), 256, []
+    for n in sizes:
+        labels = np.arange(n) % 3
+        features, folds = rng.normal(size=(n, width)) + np.eye(3, width)[labels], stratified_folds(labels)
+        tracemalloc.start()
+        linear_probe(features, labels, folds)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.2 * (sizes[1] - sizes[0]) * width * 8

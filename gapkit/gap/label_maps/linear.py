@@ -13,6 +13,7 @@ from gapkit.gap.label_maps.channel import Channel
 from gapkit.gap.label_maps.mixing import choose_eps, fit_eps, mix
 from gapkit.gap.label_maps.parts import Part
 from gapkit.statistics.logistic import Logistic, choose_logistic
+from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.scaling import Scaling, fit_scaling
 
 
@@ -55,8 +56,8 @@ class Linear:
 
     def read(self, features: Features, log_q: Floats | None) -> TargetProbabilities:
         """Features (n, d) and the channel's log q (n, K_t) to q (n, K_t)."""
-        q = self.regression.predict(_regressors(self.scaling.apply(features), log_q), log_q)
-        return mix(q, self.prior, self.eps)
+        rows = Regressors(features=features, index=np.arange(len(features)), scaling=self.scaling, beside=log_q)
+        return mix(self.regression.read(rows, offset=log_q), self.prior, self.eps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +94,13 @@ def fit_linear(
     """
     own_labels, validation = labels[part.fit], part.validation[part.fit]
     own_prior = part.prior[own_labels[validation]]
-    scaling = fit_scaling(features[part.fit])
-    own_log_q = None if log_q is None else log_q[part.fit]
+    fitting = np.flatnonzero(part.fit)
+    scaling = fit_scaling(features, fitting)
     chosen = choose_logistic(
-        _regressors(scaling.apply(features[part.fit]), own_log_q),
+        Regressors(features=features, index=fitting, scaling=scaling, beside=log_q),
         own_labels,
         validation,
-        offset=np.zeros((len(own_labels), len(part.prior))) if own_log_q is None else own_log_q,
+        offset=np.zeros((len(own_labels), len(part.prior))) if log_q is None else log_q[fitting],
         criterion=mixed_loss(own_prior),
     )
     own = chosen.validation[np.arange(len(own_prior)), own_labels[validation]]
@@ -124,8 +125,3 @@ def mixed_loss(own_prior: PerSample) -> Callable[[PerSample], float]:
         return float(fit_eps(own[:, None], own_prior)[1][0])
 
     return criterion
-
-
-def _regressors(scaled: Features, log_q: Floats | None) -> Floats:
-    """Standardised features, and log q beside them."""
-    return scaled if log_q is None else np.hstack([scaled, log_q])

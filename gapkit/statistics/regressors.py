@@ -1,0 +1,67 @@
+"""What a regression reads of some samples, computed in blocks whenever it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gapkit.arrays import Features, Floats, Indices, Mask
+from gapkit.statistics.scaling import Scaling
+from gapkit.statistics.totals import CACHED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Regressors:
+    """x (m, D) of the samples at ``index``: standardised features, and further columns beside them.
+
+    No more of x than a block is held at a time.
+
+    Attributes:
+        features: (n, d) of all samples.
+        index: (m,) which of them.
+        scaling: of the columns of features that vary; None for features as they are.
+        beside: (n, k) further columns of all samples.
+    """
+
+    features: Features
+    index: Indices
+    scaling: Scaling | None = None
+    beside: Floats | None = None
+
+    def __len__(self) -> int:
+        """Samples."""
+        return len(self.index)
+
+    @property
+    def width(self) -> int:
+        """D."""
+        own = self.features.shape[1] if self.scaling is None else len(self.scaling.columns)
+        return own + (0 if self.beside is None else self.beside.shape[1])
+
+    def ordered(self, last: Mask) -> Regressors:
+        """The samples with those of the mask (m,) at the end."""
+        index = np.concatenate([self.index[~last], self.index[last]])
+        return Regressors(features=self.features, index=index, scaling=self.scaling, beside=self.beside)
+
+    def blocks(self, place: slice = slice(None), *, nbytes: int = CACHED) -> Iterator[tuple[slice, Floats]]:
+        """Blocks of about so many bytes of the samples at a place, with the place of each.
+
+        Example:
+            >>> regressors = Regressors(features=np.array([[1.0], [2.0], [4.0]]), index=np.array([2, 0]))
+            >>> [(at.start, at.stop, block.tolist()) for at, block in regressors.blocks()]
+            [(0, 2, [[4.0], [1.0]])]
+        """
+        first, end, _ = place.indices(len(self))
+        step = max(1, nbytes // (8 * max(1, self.width)))
+        for start in range(first, end, step):
+            at = slice(start, min(start + step, end))
+            yield at, self._take(self.index[at])
+
+    def _take(self, index: Indices) -> Floats:
+        """Rows of x of the samples at ``index``."""
+        own = self.features[index].astype(np.float64, copy=False)
+        if self.scaling is not None:
+            own = self.scaling.apply(own)
+        return own if self.beside is None else np.hstack([own, self.beside[index]])
