@@ -6,13 +6,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from gapkit.scores import mixture
+from gapkit.scores.c2st import c2st_auc
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.mixture import MixtureOptions
 from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.probes import knn_accuracy
-from gapkit.statistics import mapped, neighbours
+from gapkit.scores.subsample import canonical_order
+from gapkit.statistics import design, mapped, neighbours
+from gapkit.statistics.folds import stratified_folds
+from gapkit.statistics.probes import linear_probe
 
 
 @pytest.fixture
@@ -20,7 +25,9 @@ def nothing_held(monkeypatch):
     """Small blocks, and no more than a few rows kept."""
     monkeypatch.setattr(mapped, "HELD", 1 << 18)
     monkeypatch.setattr(mapped, "CACHED", 1 << 18)
-    monkeypatch.setattr(mixture, "MULTIPLIED", 1 << 18)
+    for module in (mixture, design):
+        monkeypatch.setattr(module, "MULTIPLIED", 1 << 18)
+    monkeypatch.setattr(design, "HELD", 1 << 18)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
     monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 1 << 16)
 
@@ -76,3 +83,35 @@ def test_neighbours_do_not_depend_on_what_is_held(n, width, request):
     whole = [knn_accuracy(features, labels, **more) for more in ({}, {"groups": groups})]
     request.getfixturevalue("nothing_held")
     assert [knn_accuracy(features, labels, **more) for more in ({}, {"groups": groups})] == whole
+
+
+def halves(features, labels):
+    """Two samples, of a third and two thirds."""
+    return features[: len(labels) // 3], features[len(labels) // 3 :]
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_the_classifier_of_two_samples_holds_some_numbers_for_each():
+    """Neither the two in one array nor the fitting side of a fold."""
+    assert growth(lambda *given: c2st_auc(*halves(*given), folds=2), (1200, 3600), 512) < 0.1
+
+
+@pytest.mark.parametrize(("n", "width"), [(600, 200), (90, 120)])
+def test_the_area_is_that_of_one_array_in_order(n, width):
+    x, y = halves(*labelled(n, width))
+    larger, smaller = y, x
+    features = np.concatenate([larger[canonical_order(larger)], smaller[canonical_order(smaller)]])
+    labels = np.repeat([0, 1], [len(larger), len(smaller)])
+    folds = stratified_folds(labels, seed=1)
+    scores = linear_probe(features, labels, folds, seed=1).probabilities[:, 1]
+    sides = [(folds.ids == fold, labels[folds.ids == fold]) for fold in range(5)]
+    areas = [roc_auc_score(own, scores[held]) for held, own in sides]
+    pairs = [(own == 0).sum() * (own == 1).sum() for _, own in sides]
+    assert c2st_auc(x, y, seed=1) == pytest.approx(np.average(areas, weights=pairs), rel=1e-12)
+
+
+def test_the_area_does_not_depend_on_what_is_held(request):
+    x, y = halves(*labelled(1500, 60))
+    whole = c2st_auc(x, y)
+    request.getfixturevalue("nothing_held")
+    assert c2st_auc(x, y) == pytest.approx(whole, abs=1e-5)  # where a descent ends is rounding
