@@ -14,6 +14,7 @@ from gapkit.scores.inputs import PairInputs
 from gapkit.scores.subsample import canonical_order, swaps_sides
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.probes import linear_probe
+from gapkit.statistics.stacked import StackedRows
 from gapkit.types import Traits
 
 
@@ -36,6 +37,9 @@ def c2st_auc(
     sides are spread evenly over the folds. The area is that within each fold, ties counting half, in the mean over all
     pairs: scores of different folds are of different models, and an area over all of them would be biased downwards
     where nothing differs. Folds are drawn in an order that depends on the features alone.
+
+    Memory beside the features is that of ``linear_probe``, and some numbers for each sample: they are not copied into
+    one array, nor into that order.
 
     Args:
         x: (n, d), n >= folds.
@@ -124,7 +128,9 @@ def _auc(x: Floats, y: Floats, groups: tuple[Labels, Indices] | None, folds: int
     check_sizes(x, y, name=f"{folds} folds", least=folds)
     sides, orders = (x, y), (canonical_order(x), canonical_order(y))
     turn = (1, 0) if swaps_sides(x, y) else (0, 1)
-    features = np.concatenate([sides[side][orders[side]] for side in turn])
+    first, second = (sides[side] for side in turn)
+    order = np.concatenate([orders[turn[0]], orders[turn[1]] + len(first)])
+    features = StackedRows(first=first, second=second, order=order)
     labels = np.repeat(np.arange(2), [len(sides[side]) for side in turn])
     units = None
     if groups is not None:

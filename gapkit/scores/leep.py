@@ -50,7 +50,7 @@ def leep(probs: Array, labels: Array) -> float:
         (0.0, -0.693147)
     """
     p = check_probabilities(probs, labels)
-    return _scores(p, [encode(labels, len(p))])[0]
+    return leep_of(p, encode(labels, len(p)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Predicted:
 
     def __call__(self, labels: Array) -> float:
         """The score of one labelling."""
-        return _scores(self.p, [labels])[0]
+        return leep_of(self.p, labels)
 
     def several(self, labellings: Sequence[Array]) -> list[float]:
         """Scores of labellings, as many at once as have ``TOGETHER`` target classes together.
@@ -126,6 +126,11 @@ class Predicted:
     def _add(self, codes: Labels, joint: Floats, index: Indices) -> Floats:
         """Sums of the probabilities of each class with some samples more."""
         return joint + self.p.class_sums(codes, len(joint), at=index)
+
+
+def leep_of(p: MappedRows, labels: Array) -> float:
+    """The score of one labelling, from probabilities (n, S)."""
+    return _scores(p, [labels])[0]
 
 
 def _scores(p: MappedRows, labellings: Sequence[Array]) -> list[float]:

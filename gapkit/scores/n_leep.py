@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices
+from gapkit.arrays import Array, Features, Indices
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.leep import LEEP
+from gapkit.scores.leep import leep_of
 from gapkit.scores.mixture import DEFAULT, MixtureOptions, fit_mixture
 from gapkit.scores.subsample import canonical_order
+from gapkit.statistics import mapped
+from gapkit.statistics.mapped import MappedRows, as_rows
+from gapkit.statistics.spectrum import Spectrum, find_spectrum
+from gapkit.statistics.totals import Totals, measure_totals, merge_totals
 from gapkit.types import Traits
 
 COMPONENTS = 5
@@ -51,6 +55,9 @@ def n_leep(
     in the features' unit. Samples are put into an order that the features alone decide before the seeded start, so
     that the score does not depend on theirs. The logarithm is taken, which one public version leaves out. Features
     that are all alike form one cluster, and the score is -H(Y).
+
+    Memory beside the features is O(d^2 + C k), some numbers for each sample, and at most 128 MiB of coordinates and as
+    much of posteriors, which are computed again by every pass over the samples where they are larger.
 
     Args:
         features: (n, d).
@@ -136,20 +143,42 @@ class NLEEP:
                 remedy="give more samples, or fewer components",
             )
         order = canonical_order(inputs.features)
-        ordered = inputs.take(order)
-        points = self._coordinates(ordered)
-        mixture = fit_mixture(points, count, self.options, seed=inputs.seed) if points.shape[1] else None
-        posterior = np.ones((n, 1)) if mixture is None else mixture.posterior(points)[0]
-        with np.errstate(divide="ignore"):
-            return ClusterLEEP(ordered=replace(ordered, log_probabilities=np.log(posterior)), order=order)
+        points = self._coordinates(inputs.features, order)
+        if points.width == 0:
+            return ClusterLEEP(posterior=as_rows(np.ones((n, 1))), order=order)
+        mixture = fit_mixture(points, count, self.options, seed=inputs.seed)
+        posterior = MappedRows(
+            rows=np.arange(n),
+            width=len(mixture.weights),
+            function=lambda index: mixture.posterior(points.take(index))[0],
+            reads=points.broadest,
+        )
+        return ClusterLEEP(posterior=posterior, order=order)
 
-    def _coordinates(self, inputs: ScoreInputs) -> Floats:
-        """The principal coordinates (n, k) that hold the energy; k = 0 where nothing varies."""
-        values = inputs.spectrum.values
+    def _coordinates(self, features: Features, order: Indices) -> MappedRows:
+        """The principal coordinates (n, k), in an order, that hold the energy; k = 0 where nothing varies."""
+        n, d = features.shape
+        if n <= d:
+            spectrum = find_spectrum(features[order])
+            return spectrum.mapped(self._held(spectrum))
+        spectrum = find_spectrum(features, ordered_totals(features, order))
+        given = spectrum.mapped(self._held(spectrum))
+        project = given.function or np.asarray
+        return MappedRows(rows=order, width=given.width, function=lambda index: project(features[index]), reads=d)
+
+    def _held(self, spectrum: Spectrum) -> int:
+        """How many of the first axes hold the energy."""
+        values = spectrum.values
         if not len(values):
-            return inputs.spectrum.coordinates(0)
-        held = values.cumsum() / values.sum()
-        return inputs.spectrum.coordinates(int(np.searchsorted(held, self.energy - ROUNDING)) + 1)
+            return 0
+        return int(np.searchsorted(values.cumsum() / values.sum(), self.energy - ROUNDING)) + 1
+
+
+def ordered_totals(features: Features, order: Indices) -> Totals:
+    """Totals of samples in an order, which rounding alone depends on; of pieces of ``mapped.HELD`` bytes."""
+    step = max(1, mapped.HELD // (8 * features.shape[1]))
+    pieces = (measure_totals(features[order[start : start + step]]) for start in range(0, len(order), step))
+    return reduce(merge_totals, pieces)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,21 +186,16 @@ class ClusterLEEP:
     """LEEP of the clusters that were found, as a function of labels.
 
     Attributes:
-        ordered: the samples in canonical order, with the logarithms of ``P(z | x_i)``.
+        posterior: (n, m) ``P(z | x_i)`` of the samples in canonical order.
         order: (n,) where they were before.
     """
 
-    ordered: ScoreInputs
+    posterior: MappedRows
     order: Indices
-
-    @cached_property
-    def _score(self) -> Callable[[Array], float]:
-        """On the samples in canonical order."""
-        return LEEP().on(self.ordered)
 
     def __call__(self, labels: Array) -> float:
         """The score of one labelling."""
-        return self._score(labels[self.order])
+        return leep_of(self.posterior, labels[self.order])
 
     def among(self, index: Indices) -> Callable[[Array], float]:
         """The score of some of the samples, by the clusters of all.
@@ -180,4 +204,5 @@ class ClusterLEEP:
         flat directions add up, from that of all samples: in 160 worlds of four kinds standard errors were 2.3 to 3.7
         and 1.4 to 2.7 times the score's standard deviation, and in 400 worlds 0.9 to 1.4 times by the same clusters.
         """
-        return LEEP().on(self.ordered.take(np.argsort(self.order)[index]))
+        rows = MappedRows(rows=np.argsort(self.order)[index], width=self.posterior.width, function=self.posterior.take)
+        return lambda labels: leep_of(rows, labels)

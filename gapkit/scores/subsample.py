@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, Labels, generator
+from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
 
 PAIR_STREAM = 40
@@ -55,28 +56,37 @@ def canonical_order(features: Features) -> Indices:
 
     They come by their distance from the mean, which shifts, orthogonal maps and scales keep, and those at one distance
     by their projection on a seeded direction, so that only duplicates are left in their own order. Positions that are
-    drawn in this order are a random subset, as if drawn in any other.
+    drawn in this order are a random subset, as if drawn in any other. Two numbers for each sample are held.
 
     Example:
         >>> features = np.array([[5.0], [1.0], [0.0]])
         >>> features[canonical_order(features)].ravel().tolist()
         [1.0, 0.0, 5.0]
     """
-    centred = features - features.mean(axis=0)
+    mean = features.mean(axis=0)
     # One side of a pair may be far smaller than the other, and its squares nothing in float64.
-    centred /= power_of_two(centred)
-    squares = np.einsum("ij,ij->i", centred, centred)
+    unit = power_of_two(features.max(axis=0) - mean, features.min(axis=0) - mean)
+    direction = generator(0, ORDER_STREAM).normal(size=(features.shape[1],))
+    squares, along = np.empty((2, len(features)))
+    for place, centred in CentredRows(rows=features, centre=mean):
+        centred /= unit
+        squares[place], along[place] = np.einsum("ij,ij->i", centred, centred), centred @ direction
     scale = squares.mean()
     radius = np.rint(squares * (RADIUS_STEPS / scale)) if scale > 0 else squares
-    direction = generator(0, ORDER_STREAM).normal(size=(features.shape[1],))
-    return np.lexsort((centred @ direction, radius)).astype(np.int64)
+    return np.lexsort((along, radius)).astype(np.int64)
 
 
 def swaps_sides(x: Features, y: Floats) -> bool:
     """Whether y is the first of the two sides, whichever argument it is: the larger one, of equals the wider one."""
     if len(x) != len(y):
         return len(y) > len(x)
-    return bool(y.var(axis=0).sum() > x.var(axis=0).sum())
+    return total_variance(y) > total_variance(x)
+
+
+def total_variance(features: Features) -> float:
+    """Of all features together, in blocks of samples."""
+    rows = CentredRows(rows=features, centre=features.mean(axis=0))
+    return sum(float(np.square(block).sum()) for _, block in rows) / len(features)
 
 
 def subsample_pair(x: Features, y: Floats, limit: int, *, seed: int) -> tuple[Floats, Floats]:

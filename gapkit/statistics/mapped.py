@@ -24,11 +24,13 @@ class MappedRows:
         rows: (n, r).
         width: columns of what the function returns.
         function: from some rows (m, r) to (m, width), each row by itself; None for the rows as they are.
+        reads: numbers that the function reads for a row, where that is more than r and the width: rows may be indices.
     """
 
     rows: Array
     width: int
     function: Callable[[Array], Floats] | None = None
+    reads: int = 0
 
     def __len__(self) -> int:
         """Samples."""
@@ -48,6 +50,11 @@ class MappedRows:
         """Blocks of about so many bytes, with their positions."""
         rows = self if self._kept is None else MappedRows(rows=self._kept, width=self.width)
         return rows._computed(nbytes)
+
+    @property
+    def broadest(self) -> int:
+        """Numbers that a block holds for each row, whichever of reading and returning it takes more."""
+        return self._span if self._kept is None else max(1, self.width)
 
     def take(self, index: Indices) -> Floats:
         """The rows at ``index``."""
@@ -71,6 +78,11 @@ class MappedRows:
             place = index[start : start + step]
             yield place, self.take(place)
 
+    @property
+    def _span(self) -> int:
+        """As ``broadest``, where nothing is kept."""
+        return max(1, self.width, self.reads, *self.rows.shape[1:])
+
     @cached_property
     def _kept(self) -> Floats | None:
         """All of them, where they are small enough; the rows themselves where nothing is done to them."""
@@ -85,7 +97,12 @@ class MappedRows:
 
     def _computed(self, nbytes: int) -> Iterator[tuple[slice, Floats]]:
         """As ``by``, whether or not they are kept."""
-        step = max(1, nbytes // (8 * max(1, self.width)))
+        step = max(1, nbytes // (8 * self._span))
         for start in range(0, len(self.rows), step):
             block = self.rows[start : start + step]
             yield slice(start, start + len(block)), block if self.function is None else self.function(block)
+
+
+def as_rows(rows: Array | MappedRows) -> MappedRows:
+    """An array (n, r) as what may be computed in blocks."""
+    return rows if isinstance(rows, MappedRows) else MappedRows(rows=rows, width=rows.shape[1])

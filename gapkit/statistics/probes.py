@@ -13,6 +13,7 @@ from gapkit.statistics.neighbours import Neighbourhood, choose_neighbours, make_
 from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.scaling import fit_scaling
 from gapkit.statistics.splits import class_shares, fold_splits
+from gapkit.statistics.stacked import StackedRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Probe:
 
 
 def linear_probe(
-    features: Features, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
+    features: Features | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
 ) -> Probe:
     """Multinomial logistic regression on standardised features, cross-fitted; C by log loss on the inner split.
 

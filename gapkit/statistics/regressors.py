@@ -9,6 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Features, Floats, Indices, Mask
 from gapkit.statistics.scaling import Scaling
+from gapkit.statistics.stacked import StackedRows
 from gapkit.statistics.totals import CACHED
 
 
@@ -25,7 +26,7 @@ class Regressors:
         beside: (n, k) further columns of all samples.
     """
 
-    features: Features
+    features: Features | StackedRows
     index: Indices
     scaling: Scaling | None = None
     beside: Floats | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices
+from gapkit.statistics.stacked import StackedRows
 
 LEAST_SPREAD = 1e-12
 """Of a column that varies, as a share of its mean; below it is rounding."""
@@ -53,7 +54,7 @@ class Scaling:
         return scaled
 
 
-def fit_scaling(features: Features, index: Indices | None = None) -> Scaling:
+def fit_scaling(features: Features | StackedRows, index: Indices | None = None) -> Scaling:
     """The scaling of these samples (n, d), or of those at ``index``; read twice, in blocks.
 
     Example:
@@ -68,7 +69,7 @@ def fit_scaling(features: Features, index: Indices | None = None) -> Scaling:
     return Scaling(columns=columns, mean=mean[columns], spread=spread[columns])
 
 
-def _mean(features: Features, index: Indices, centre: Floats | None) -> Floats:
+def _mean(features: Features | StackedRows, index: Indices, centre: Floats | None) -> Floats:
     """Mean (d,) of the samples at ``index``, or of their squared distances from a centre."""
     total, step = np.zeros(features.shape[1]), max(1, BLOCK // (8 * max(1, features.shape[1])))
     for start in range(0, len(index), step):

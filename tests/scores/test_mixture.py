@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
 from gapkit.errors import OptionError
-from gapkit.scores.mixture import Mixture, MixtureOptions, cluster, estimate, fit_mixture, spread_out
+from gapkit.scores import mixture as module
+from gapkit.scores.mixture import Mixture, MixtureOptions, cluster, fit_mixture, improve, of_clusters, spread_out
+from gapkit.statistics import mapped
+from gapkit.statistics.mapped import MappedRows
 
+FLOOR = np.full(2, 0.01)
 KINDS = {"diagonal": "diag", "full": "full"}
 
 
@@ -41,8 +47,7 @@ def started(points, mixture, covariance, steps, regularisation):
 @pytest.mark.parametrize("steps", [1, 7])
 def test_steps_are_those_of_scikit_learn(covariance, steps):
     points = clouds(0)
-    posterior = np.eye(4)[cluster(points, 4, seed=0)]
-    start = estimate(points, posterior, np.full(3, 0.05), covariance)
+    start = of_clusters(points, cluster(points, 4, seed=0), np.full(3, 0.05), covariance)
     theirs = started(points, start, covariance, steps, 0.05)
     options = MixtureOptions(covariance=covariance, regularisation=0.05, tolerance=0.0, most=steps)
     ours = fit_mixture(points, 4, options)
@@ -139,7 +144,40 @@ def test_a_component_without_mass_takes_no_part():
     points = clouds(6, width=2)
     posterior, likelihood = mixture.posterior(points)
     assert (posterior == [1.0, 0.0]).all()
-    again = estimate(points, posterior, np.full(2, 0.01), "diagonal")
-    assert np.isfinite(again.posterior(points)[1])
+    for spreads in (mixture.spreads, np.tile(np.eye(2), (2, 1, 1))):
+        again = improve(replace(mixture, means=np.array([[0.0, 0.0], [5.0, 5.0]]), spreads=spreads), points, FLOOR)[0]
+        assert np.isfinite(again.posterior(points)[1])
+        assert (again.weights == [1.0, 0.0]).all()
     expected = -np.log(2 * np.pi) - np.square(points).sum(axis=1).mean() / 2
     assert likelihood == pytest.approx(expected)
+
+
+def naive_step(points, posterior, floor, covariance):
+    """Weights, means and spreads from posteriors (n, m) of all points at once."""
+    masses = posterior.sum(axis=0)
+    means = np.stack([np.average(points, axis=0, weights=own) for own in posterior.T])
+    spreads = np.stack(
+        [np.cov(points.T, aweights=own, ddof=0) + np.diag(floor) for own in posterior.T]  # about the mean of each
+    )
+    return masses / len(points), means, np.einsum("mii->mi", spreads) if covariance == "diagonal" else spreads
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_sums_over_blocks_are_those_over_all_points(covariance, held, monkeypatch):
+    points = clouds(7)
+    rows = MappedRows(rows=np.arange(200), width=3, function=lambda index: points[index])
+    monkeypatch.setattr(mapped, "HELD", 1 << 20 if held else 0)
+    monkeypatch.setattr(mapped, "CACHED", 7 * 24)
+    monkeypatch.setattr(module, "MULTIPLIED", 13 * 32)
+    nearest = cluster(rows, 4, seed=2)
+    assert (nearest == cluster(points, 4, seed=2)).all()
+    floor, first = np.full(3, 0.02), of_clusters(rows, nearest, np.full(3, 0.02), covariance)
+    second, likelihood = improve(first, rows, floor)
+    posterior, expected = first.posterior(points)
+    assert likelihood == pytest.approx(expected, rel=1e-12)
+    for found, own in ((first, np.eye(4)[nearest]), (second, posterior)):
+        weights, means, spreads = naive_step(points, own, floor, covariance)
+        assert found.weights == pytest.approx(weights, rel=1e-10)
+        assert found.means == pytest.approx(means, rel=1e-9, abs=1e-10)
+        assert found.spreads == pytest.approx(spreads, rel=1e-9, abs=1e-10)

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from gapkit.errors import DataError, UndefinedError
 from gapkit.scores.inputs import ScoreInputs
-from gapkit.scores.mixture import MixtureOptions, cluster, estimate, fit_mixture
+from gapkit.scores.mixture import MixtureOptions, cluster, fit_mixture, of_clusters
 from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.subsample import canonical_order
 
@@ -47,7 +47,7 @@ def test_equals_scikit_learns_components_and_mixture_with_a_naive_leep(covarianc
     spread = points.std(axis=0)
     # Clusters are found in coordinates with a mean variance of 1; scikit-learn's regularisation wants each to be 1.
     clusters = cluster(points / np.sqrt(np.square(points).mean()), 15, seed=0)
-    start = estimate(points / spread, np.eye(15)[clusters], np.full(points.shape[1], 0.02), covariance)
+    start = of_clusters(points / spread, clusters, np.full(points.shape[1], 0.02), covariance)
     mixture = GaussianMixture(
         15,
         covariance_type={"diagonal": "diag", "full": "full"}[covariance],

@@ -48,6 +48,20 @@ def test_rows_as_they_are_are_not_copied():
     assert all(np.shares_memory(block, given) for _, block in rows)
 
 
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_blocks_are_no_larger_than_what_is_read_for_them(held, monkeypatch):
+    monkeypatch.setattr(mapped, "HELD", held)
+    given, seen = np.arange(400.0).reshape(40, 10), []
+    direct = MappedRows(rows=given, width=1, function=lambda rows: seen.append(len(rows)) or rows[:, :1])
+    indirect = MappedRows(
+        rows=np.arange(40), width=1, function=lambda index: seen.append(len(index)) or given[index, :1], reads=10
+    )
+    for rows in (direct, indirect):
+        assert np.array_equal(np.concatenate([block for _, block in rows.by(80 * 4)]), given[:, :1])
+        assert rows.broadest == (1 if held else 10)
+    assert max(seen) == (40 if held else 4)  # 40 of ten numbers each fit into a block of the cache's size
+
+
 def labelled(n, width):
     rng = np.random.default_rng(0)
     labels = rng.integers(4, size=n)

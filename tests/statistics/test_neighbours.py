@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from gapkit.statistics import neighbours
+from gapkit.statistics import mapped, neighbours
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.neighbours import SIZES, choose_neighbours, make_neighbourhood, nearest, vote
 from gapkit.statistics.splits import Split, fold_splits
@@ -38,6 +38,10 @@ def test_blocks_do_not_matter(monkeypatch):
     whole = nearest(points, points, 20)
     monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 300)
     assert (nearest(points, points, 20) == whole).all()
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 600)  # 12 rows: fewer than there are neighbours
+    assert (nearest(points, points, 20) == whole).all()
+    monkeypatch.setattr(mapped, "HELD", 0)
+    assert (nearest(points, points, 20) == whole).all()
 
 
 def test_an_outlier_does_not_blur_the_distances_of_others():
@@ -53,9 +57,10 @@ def exhaustive(neighbourhood, rows, allowed, count):
     """By distance, then by the seeded order."""
     rank = np.argsort(neighbourhood.order)
     members = np.flatnonzero(allowed)
+    points = neighbourhood.scaling.apply(neighbourhood.features)
     found = []
     for row in rows:
-        distances = np.square(neighbourhood.points[members] - neighbourhood.points[row]).sum(axis=1)
+        distances = np.square(points[members] - points[row]).sum(axis=1)
         found.append(members[np.lexsort((rank[members], distances.round(9)))][:count])
     return np.array(found)
 
