@@ -18,7 +18,6 @@ PRECISION = np.float32
 sums over blocks are float64."""
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
-EVERYTHING = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,8 +56,8 @@ class Design:
         """Weights (K, r + 1), the last column the intercept, that leave the offset as it is."""
         return np.zeros((self.n_classes, len(self.variances) + 1))
 
-    def loss(self, weights: Floats, place: slice = EVERYTHING) -> tuple[float, Floats]:
-        """Mean log loss at weights (K, r + 1) and its slope, of the samples at a place."""
+    def loss(self, weights: Floats, place: slice | None = None) -> tuple[float, Floats]:
+        """Mean log loss at weights (K, r + 1) and its slope, of the samples at a place; None for all of them."""
         slope, n, lost = np.zeros((self.n_classes, self._width + 1)), 0, 0.0
         for at, x, log_p in self._log_probabilities(weights, place):
             own = self.labels[at], np.arange(x.shape[1], dtype=np.int64)
@@ -71,7 +70,7 @@ class Design:
         slope /= n
         return lost / n, slope if self.rotated is not None else self._turned_back(slope)
 
-    def own(self, weights: Floats, place: slice = EVERYTHING) -> PerSample:
+    def own(self, weights: Floats, place: slice | None = None) -> PerSample:
         """Probabilities (m,) that the samples at a place have of their own classes."""
         found = [
             log_p[self.labels[at], np.arange(log_p.shape[1])].astype(np.float64)
@@ -79,7 +78,7 @@ class Design:
         ]
         return np.exp(np.concatenate(found))
 
-    def curvature(self, weights: Floats, place: slice = EVERYTHING) -> Floats:
+    def curvature(self, weights: Floats, place: slice | None = None) -> Floats:
         """Curvature (K, K) of the log loss in the logits: mean of ``diag(p) - p p^T`` over the samples at a place."""
         means, products, n = np.zeros(self.n_classes), np.zeros((self.n_classes, self.n_classes)), 0
         for _, _, log_p in self._log_probabilities(weights, place):
@@ -99,7 +98,7 @@ class Design:
         """Rows of a block: r, or D."""
         return len(self.mean if self.rotated is None else self.variances)
 
-    def _log_probabilities(self, weights: Floats, place: slice) -> Iterator[tuple[slice, Array, Array]]:
+    def _log_probabilities(self, weights: Floats, place: slice | None) -> Iterator[tuple[slice, Array, Array]]:
         """Places, blocks of regressors (width, m) and ``log softmax`` (K, m), which may be written to."""
         turned = weights[:, :-1] if self.rotated is not None else weights[:, :-1] @ self.directions.T
         turned, intercept = turned.astype(PRECISION), weights[:, -1:].astype(PRECISION)
@@ -110,11 +109,11 @@ class Design:
                 logits += self.offset[:, at]
             yield at, x, _log_softmax(logits)
 
-    def _blocks(self, place: slice) -> Iterator[tuple[slice, Array]]:
+    def _blocks(self, place: slice | None) -> Iterator[tuple[slice, Array]]:
         """The regressors in blocks (width, m), with their places."""
         if self.rotated is not None:
-            first, end, _ = place.indices(len(self.labels))
-            yield slice(first, end), self.rotated[:, first:end]
+            place = place or slice(0, len(self.labels))
+            yield place, self.rotated[:, place]
             return
         for at, x in self.regressors.blocks(place):
             x -= self.mean

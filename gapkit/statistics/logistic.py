@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from gapkit.arrays import Array, Features, Floats, Labels, Mask, PerSample, TargetProbabilities
-from gapkit.statistics.design import EVERYTHING, Design, make_design
+from gapkit.statistics.design import Design, make_design
 from gapkit.statistics.regressors import Regressors
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
@@ -61,9 +61,9 @@ class Logistic:
         return q
 
     def read(
-        self, regressors: Regressors, place: slice = EVERYTHING, offset: Floats | None = None
+        self, regressors: Regressors, place: slice | None = None, offset: Floats | None = None
     ) -> TargetProbabilities:
-        """As ``predict`` for the regressors at a place, in blocks; the offset is that of all of them."""
+        """As ``predict`` for the regressors at a place (None: all), in blocks; the offset is that of all of them."""
         found = [self.predict(x, None if offset is None else offset[at]) for at, x in regressors.blocks(place)]
         return np.concatenate(found)
 
@@ -102,7 +102,7 @@ def fit_logistic(regressors: Features | Regressors, labels: Labels, *, penalty: 
         [0, 0, 1, 1]
     """
     design = make_design(_as_regressors(regressors), labels, offset)
-    return _model(design, _fit_weights(design, EVERYTHING, penalty, design.zeros(), FINAL), penalty)
+    return _model(design, _fit_weights(design, None, penalty, design.zeros(), FINAL), penalty)
 
 
 def choose_logistic(
@@ -154,7 +154,7 @@ def choose_logistic(
         if 0 <= position < len(PENALTIES):
             attempt(position, fitted[around])
     best = min(sorted(losses), key=losses.__getitem__)
-    weights = _fit_weights(design, EVERYTHING, PENALTIES[best], fitted[best], FINAL)
+    weights = _fit_weights(design, None, PENALTIES[best], fitted[best], FINAL)
     return ChosenLogistic(
         model=_model(design, weights, PENALTIES[best]),
         validation=_model(design, fitted[best], PENALTIES[best]).read(design.regressors, held_out, offset),
@@ -192,7 +192,7 @@ def _model(design: Design, weights: Floats, penalty: float) -> Logistic:
 
 def _fit_weights(
     design: Design,
-    place: slice,
+    place: slice | None,
     penalty: float,
     start: Floats,
     effort: Effort,
@@ -204,7 +204,7 @@ def _fit_weights(
     variance 1, and v times that for variance v, with ``A = mean(diag(p) - p p^T)``. L-BFGS moves along the eigenvectors
     of A at the start, each in units of its curvature.
     """
-    n = len(range(*place.indices(len(design.labels))))
+    n = len(design.labels) if place is None else place.stop - place.start
     ridge = np.append(np.full(len(design.variances), penalty / n), 0.0)
     curvature, turn = np.linalg.eigh(design.curvature(start, place))
     curvature = np.maximum(curvature, LEAST_CURVATURE / 4)[:, None]

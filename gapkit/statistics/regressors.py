@@ -46,15 +46,15 @@ class Regressors:
         index = np.concatenate([self.index[~last], self.index[last]])
         return Regressors(features=self.features, index=index, scaling=self.scaling, beside=self.beside)
 
-    def blocks(self, place: slice = slice(None), *, nbytes: int = CACHED) -> Iterator[tuple[slice, Floats]]:
-        """Blocks of about so many bytes of the samples at a place, with the place of each.
+    def blocks(self, place: slice | None = None, *, nbytes: int = CACHED) -> Iterator[tuple[slice, Floats]]:
+        """Blocks of about so many bytes of the samples from a place's start to its stop, with the place of each.
 
         Example:
             >>> regressors = Regressors(features=np.array([[1.0], [2.0], [4.0]]), index=np.array([2, 0]))
             >>> [(at.start, at.stop, block.tolist()) for at, block in regressors.blocks()]
             [(0, 2, [[4.0], [1.0]])]
         """
-        first, end, _ = place.indices(len(self))
+        first, end = (0, len(self)) if place is None else (place.start, place.stop)
         step = max(1, nbytes // (8 * max(1, self.width)))
         for start in range(first, end, step):
             at = slice(start, min(start + step, end))
