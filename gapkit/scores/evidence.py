@@ -117,6 +117,18 @@ class Regression:
         """(G, k) ``g / (g + s^2)``."""
         return 1 / (1 + np.exp(-self.grid)[:, None] * self.spectrum.values)
 
+    @cached_property
+    def grid_spread(self) -> Floats:
+        """(G,) ``n q``."""
+        spectrum = self.spectrum
+        outside = self.grid_shares @ np.square(spectrum.mean_inside) + spectrum.mean_outside**2
+        return spectrum.n * outside / np.exp(self.grid)
+
+    @cached_property
+    def grid_volume(self) -> Floats:
+        """(G,) ``log |I + F F' / g|``."""
+        return -np.log(self.grid_shares).sum(axis=1) + np.log1p(self.grid_spread)
+
     def maximise(self, targets: Targets) -> Evidence:
         """The largest log evidence of each target.
 
@@ -169,12 +181,10 @@ class Regression:
         """L per sample at every point of the grid (m, G)."""
         spectrum, shares = self.spectrum, self.grid_shares
         n, g = spectrum.n, np.exp(self.grid)
-        spread = n * (shares @ np.square(spectrum.mean_inside) + spectrum.mean_outside**2) / g
-        volume = -np.log(shares).sum(axis=1) + np.log1p(spread)
         predicted = (targets.products * spectrum.mean_inside) @ shares.T / g
         error = outside[:, None] + (np.square(targets.products) / spectrum.values) @ shares.T
-        error += n * np.square(targets.means[:, None] - predicted) / (1 + spread)
-        return -0.5 * (volume / n + np.log(error / n) + CONSTANT)
+        error += n * np.square(targets.means[:, None] - predicted) / (1 + self.grid_spread)
+        return -0.5 * (self.grid_volume / n + np.log(error / n) + CONSTANT)
 
     def _climb(self, targets: Targets, outside: Floats, start: Floats) -> Evidence:
         """Newton's method in log g for all targets at once, each within one step of the grid from its start (m,).

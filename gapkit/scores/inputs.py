@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from typing import ClassVar, Protocol
@@ -33,6 +33,7 @@ class ScoreInputs:
         unit: of the features, found from them: 1 but for very large or very small ones.
         measured: gives the totals of these features, where they follow from those of other samples; None where they
             have to be measured.
+        expected: labellings that scores are about to be asked for in turn, which saves them work; filled by who asks.
     """
 
     features: Features
@@ -42,6 +43,7 @@ class ScoreInputs:
     seed: int = 0
     unit: float = 1.0
     measured: Callable[[], Totals] | None = None
+    expected: list[Array] = field(default_factory=list[Array], repr=False)
 
     def __post_init__(self) -> None:
         """Check the seed, which not all of what is computed draws by, and find the unit.
@@ -64,7 +66,7 @@ class ScoreInputs:
     @cached_property
     def centred(self) -> CentredRows:
         """The features less their mean, which keeps the class sums of the latest labelling."""
-        return CentredRows(rows=self.features, centre=self.totals.mean)
+        return CentredRows(rows=self.features, centre=self.totals.mean, expected=self.expected)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -89,6 +91,7 @@ class ScoreInputs:
             log_probabilities=None if self.log_probabilities is None else self.log_probabilities[index],
             groups=None if self.groups is None else self.groups[index],
             measured=measured,
+            expected=[],
         )
 
 

@@ -73,6 +73,7 @@ def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: in
     at_once = [statistic for statistic in statistics if isinstance(statistic.compute, Several)]
     one_by_one = [statistic for statistic in statistics if statistic not in at_once]
     # One by one, they share what depends on the latest labels.
+    inputs.expected[:] = [labels for labels in drawn if labels.ndim == 1 and labels.dtype.kind == "i"]
     for labellings, own in ((drawn, at_once), *(([labels], one_by_one) for labels in drawn)):
         for statistic in own:
             name, most = statistic.traits.name, statistic.traits.permutations
@@ -82,6 +83,7 @@ def _test(statistics: Sequence[Statistic], inputs: ScoreInputs, permutations: in
                 found[name] += _computed(statistic.compute, labellings[:most])
             except UndefinedError as error:
                 reasons[name] = f"with permuted labels, {error.got}"
+    inputs.expected.clear()
     return {
         statistic.traits.name: no_null(statistic.name, statistic.observed, reasons[statistic.traits.name])
         if statistic.traits.name in reasons

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Labels, blocks
-from gapkit.statistics.class_sums import class_sums
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, blocks
+from gapkit.statistics.class_sums import class_sums, several_class_sums
 from gapkit.statistics.totals import CACHED
+
+TOGETHER = 128
+"""Classes, of several labellings together, that are summed up in one pass over the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,10 +22,13 @@ class CentredRows:
     Attributes:
         rows: (n, r).
         centre: (r,); None for 0.
+        expected: labellings (n,) whose class sums are about to be asked for, one after the other; they are found some
+            at a time. May change.
     """
 
     rows: Features
     centre: Floats | None = None
+    expected: list[Array] = field(default_factory=list[Array], repr=False)
     _latest: list[tuple[Labels, Floats]] = field(default_factory=list[tuple[Labels, Floats]], init=False, repr=False)
 
     def __iter__(self) -> Iterator[tuple[slice, Floats]]:
@@ -57,7 +63,8 @@ class CentredRows:
     def class_sums(self, codes: Labels, n_classes: int) -> Floats:
         """Sums of the rows of each class (K, r), not to be written to.
 
-        Those of the latest codes are kept, as several scores ask for the same in turn.
+        Those of the latest codes are kept, as several scores ask for the same in turn, with those that are found with
+        them.
 
         Example:
             >>> rows = CentredRows(rows=np.array([[1.0], [2.0], [6.0]]), centre=np.array([3.0]))
@@ -67,7 +74,18 @@ class CentredRows:
         for kept, sums in self._latest:
             if len(sums) == n_classes and np.array_equal(kept, codes):
                 return sums
-        sums = class_sums(self.rows, codes, n_classes, self.centre)
-        sums.flags.writeable = False
-        self._latest[:] = [(codes.copy(), sums)]
-        return sums
+        self._latest[:] = self._found_with(codes, n_classes)
+        return self._latest[0][1]
+
+    def _found_with(self, codes: Labels, n_classes: int) -> list[tuple[Labels, Floats]]:
+        """Class sums of these codes, and of those that are expected next, ``TOGETHER`` classes at once."""
+        places = (place for place, one in enumerate(self.expected) if np.array_equal(one, codes))
+        place = next(places, None)
+        if self.centre is None or place is None:
+            together, found = [codes], class_sums(self.rows, codes, n_classes, self.centre)[None]
+        else:
+            together = self.expected[place : place + max(1, TOGETHER // n_classes)]
+            together = [one for one in together if one.max() < n_classes]
+            found = several_class_sums(self.rows, np.stack(together, axis=1), n_classes, self.centre)
+        found.flags.writeable = False
+        return [(one.copy(), sums) for one, sums in zip(together, found, strict=True)]

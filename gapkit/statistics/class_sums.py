@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]
 
-from gapkit.arrays import Features, Floats, Indices, Labels, blocks
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, blocks
 
 SUMMED = 1 << 22
 """Bytes of a block that is added up by class: enough to be worth the overhead of a sparse product."""
@@ -39,21 +39,34 @@ def class_sums(features: Features, codes: Labels, n_classes: int, centre: Floats
         >>> class_sums(np.array([[1.0], [2.0], [4.0]]), np.array([1, 0, 1]), 3).tolist()
         [[2.0], [5.0], [0.0]]
     """
-    sums = np.zeros((n_classes, features.shape[1]))
     if centre is None:
-        return sums + _spread(codes, n_classes) @ features
-    start = 0
+        return np.zeros((n_classes, features.shape[1])) + _spread(codes[:, None], n_classes) @ features
+    return several_class_sums(features, codes[:, None], n_classes, centre)[0]
+
+
+def several_class_sums(features: Features, codes: Array, n_classes: int, centre: Floats) -> Array:
+    """As ``class_sums``, of m labellings (n, m), in one pass: (m, K, d), each to the last bit as alone.
+
+    Example:
+        >>> codes = np.array([[1, 0], [0, 0], [1, 1]])
+        >>> several_class_sums(np.array([[1.0], [2.0], [4.0]]), codes, 2, np.zeros(1)).tolist()
+        [[[2.0], [5.0]], [[3.0], [4.0]]]
+    """
+    count, start = int(codes.shape[1]), 0
+    columns: Array = codes + n_classes * np.arange(count)
+    sums = np.zeros((count * n_classes, features.shape[1]))
     for block in blocks(features, nbytes=SUMMED):
-        sums += _spread(codes[start : start + len(block)], n_classes) @ (block - centre)
+        sums += _spread(columns[start : start + len(block)], len(sums)) @ (block - centre)
         start += len(block)
-    return sums
+    return sums.reshape(count, n_classes, features.shape[1])
 
 
-def _spread(codes: Labels, n_classes: int) -> Any:
-    """The one-hot matrix (K, n), sparse, as something to multiply from the left."""
-    # One entry to a column: as they stand, columns need no sorting.
-    ends = np.arange(len(codes) + 1)
-    return cast("Any", sparse).csc_array((np.ones(len(codes)), codes, ends), shape=(n_classes, len(codes)))
+def _spread(columns: Array, count: int) -> Any:
+    """The matrix (count, n) of m ones in each column, sparse, as something to multiply from the left."""
+    n, m = len(columns), int(columns.shape[1])
+    # The same number of entries to a column: as they stand, columns need no sorting.
+    ends = m * np.arange(n + 1)
+    return cast("Any", sparse).csc_array((np.ones(n * m), columns.ravel(), ends), shape=(count, n))
 
 
 def by_class(codes: Labels, n_classes: int) -> list[Indices]:

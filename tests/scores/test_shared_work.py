@@ -12,7 +12,9 @@ from gapkit.scores.leep import LEEP
 from gapkit.scores.logme import LogME
 from gapkit.scores.nce import NCE
 from gapkit.scores.transrate import TransRate
+from gapkit.statistics import centred
 from gapkit.statistics.centred import CentredRows
+from gapkit.statistics.class_sums import several_class_sums
 
 OF_FEATURES = [LogME(), HScore(), ShrunkHScore(), TransRate(), GBC()]
 ALL = [*OF_FEATURES, LEEP(), NCE()]
@@ -86,6 +88,30 @@ def test_class_sums_are_kept_for_the_same_codes_only():
     assert rows.class_sums(codes, 3) == pytest.approx(np.roll(before, 1, axis=0))
     with pytest.raises(ValueError, match="read-only"):
         rows.class_sums(codes, 3)[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("together", [1, 7, 128])
+def test_class_sums_that_are_expected_are_found_some_at_a_time(monkeypatch, together):
+    monkeypatch.setattr(centred, "TOGETHER", together)
+    passes = []
+
+    def counted(rows, codes, *others):
+        passes.append(codes.shape[1])
+        return several_class_sums(rows, codes, *others)
+
+    monkeypatch.setattr(centred, "several_class_sums", counted)
+    rng = np.random.default_rng(0)
+    features, centre = rng.normal(size=(20, 3)), rng.normal(size=3)
+    labellings = [rng.permutation(np.arange(20) % 3) for _ in range(10)]
+    rows, alone = (CentredRows(rows=features, centre=centre) for _ in range(2))
+    rows.expected[:] = [*labellings, np.arange(20) % 4]
+    for codes in labellings:
+        for _ in range(2):
+            assert rows.class_sums(codes, 3).tobytes() == alone.class_sums(codes, 3).tobytes()
+    # The last has a class too many.
+    assert passes == {1: [1] * 10, 7: [2] * 5, 128: [10]}[together]
+    unexpected = np.arange(20) % 2
+    assert rows.class_sums(unexpected, 2).tobytes() == alone.class_sums(unexpected, 2).tobytes()
 
 
 def test_every_trait_is_filled_in():
