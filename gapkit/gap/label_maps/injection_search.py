@@ -146,7 +146,8 @@ def _descend(problem: InjectionProblem, starts: Sequence[Indices]) -> tuple[floa
     All go one step at a time, with one product for all, and where two meet they go on as one.
     """
     losses = {tuple(start.tolist()): problem.loss(start) for start in starts}
-    active, ended = list(losses), []
+    active = list(losses)
+    ended: list[tuple[int, ...]] = []
     while active:
         costs = _bound_costs(problem, np.array(active, dtype=np.int64))
         following: list[tuple[int, ...]] = []
