@@ -68,6 +68,6 @@ def read_channel(samples: Samples, whole: Channel, folds: Sequence[Channel]) -> 
 
 def joint_mass(samples: Samples, fitted: Channel) -> Floats:
     """``(1/n) sum_i p_iz A_zy / (p_i A 1)`` (K_s, K_t): how much of the answers each line gives; sums to 1."""
-    p = samples.temper(fitted.temperature).p
-    answers = p @ fitted.matrix.sum(axis=1)
-    return (p / answers[:, None]).mean(axis=0)[:, None] * fitted.matrix
+    columns = samples.temper(fitted.temperature).columns
+    answers = fitted.matrix.sum(axis=1) @ columns
+    return (columns @ (1 / answers) / len(answers))[:, None] * fitted.matrix

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gapkit.gap.label_maps import tempering
+from gapkit.gap.label_maps.channel_problems import make_tempering
 from gapkit.gap.label_maps.partition_problem import make_problem
 from gapkit.gap.label_maps.tempering import FLOOR, TEMPERATURES, log_of, sort_samples, temper, temper_columns
 
@@ -70,3 +71,12 @@ def test_what_takes_too_much_memory_is_not_kept(monkeypatch):
     samples = drawn(5)
     monkeypatch.setattr(tempering, "KEPT_BYTES", 8 * samples.log_p.size - 1)
     assert samples.temper(1.0).columns is not samples.temper(1.0).columns
+
+
+def test_single_precision_is_computed_once_for_a_temperature_that_is_asked_for_again():
+    single = make_tempering(drawn(6))
+    first, other = single.at(4.0), single.at(1.0)
+    assert single.at(1.0) is other
+    assert np.array_equal(single.at(4.0).p, first.p)
+    assert other.p == pytest.approx(single.samples.temper(1.0).p, rel=1e-4, abs=1e-6)
+    assert first.p == pytest.approx(single.samples.temper(4.0).p, rel=1e-4, abs=1e-6)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,13 +37,25 @@ class SingleTempered:
 
 @dataclass(frozen=True, kw_only=True)
 class Tempering:
-    """What every temperature needs: ``log p - max log p`` (n, K_s) in float32."""
+    """What every temperature needs: ``log p - max log p`` (n, K_s) in float32; the last p is kept."""
 
     samples: Samples
     shifted: Array
 
     def at(self, temperature: float) -> SingleTempered:
         """P at the temperature, in float32."""
+        if temperature not in self._kept:
+            self._kept.clear()
+            self._kept[temperature] = self._temper(temperature)
+        return self._kept[temperature]
+
+    @cached_property
+    def _kept(self) -> dict[float, SingleTempered]:
+        """What was asked for last."""
+        return {}
+
+    def _temper(self, temperature: float) -> SingleTempered:
+        """P at the temperature, computed."""
         p = self.shifted * np.float32(1 / temperature)
         np.exp(p, out=p)
         p /= p.sum(axis=1, keepdims=True)

@@ -35,6 +35,8 @@ LEAST_GAIN = 1e-12
 BLOCK_ENTRIES = 1 << 17
 SWEPT = 8
 """Source classes that a sweep compares at once."""
+FEW_DESCENTS = 4
+"""So many products with one vector take less time than one with as many."""
 LEAST_MASS = 1e-300
 """Of a subset without one source class, so that its inverse is finite; one that is left holds the floor at least."""
 Answers = dict[tuple[int, tuple[int, ...]], int]
@@ -144,7 +146,8 @@ def _descend(problem: InjectionProblem, starts: Sequence[Indices]) -> tuple[floa
     All go one step at a time, with one product for all, and where two meet they go on as one.
     """
     losses = {tuple(start.tolist()): problem.loss(start) for start in starts}
-    active, ended = list(losses), []
+    active = list(losses)
+    ended: list[tuple[int, ...]] = []
     while active:
         costs = _bound_costs(problem, np.array(active, dtype=np.int64))
         following: list[tuple[int, ...]] = []
@@ -166,7 +169,11 @@ def _descend(problem: InjectionProblem, starts: Sequence[Indices]) -> tuple[floa
 def _bound_costs(problem: InjectionProblem, sigmas: Array) -> Array:
     """``C[y, z] + (1/n) sum_i p_iz / S_i`` (m, K_t, K_s) of m injections (m, K_t)."""
     weights = [problem.weights / problem.columns[sigma].sum(axis=0) for sigma in sigmas]
-    return problem.log_cost + (problem.columns @ np.stack(weights, axis=1)).T[:, None]
+    if len(weights) <= FEW_DESCENTS:
+        means = np.stack([problem.columns @ row for row in weights])
+    else:
+        means = (problem.columns @ np.stack(weights, axis=1)).T
+    return problem.log_cost + means[:, None]
 
 
 def _local_search(problem: InjectionProblem, sigma: Indices) -> tuple[float, Indices]:
