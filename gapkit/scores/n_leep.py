@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -17,10 +16,9 @@ from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leep import leep_of
 from gapkit.scores.mixture import DEFAULT, MixtureOptions, fit_mixture
 from gapkit.scores.subsample import canonical_order
-from gapkit.statistics import mapped
 from gapkit.statistics.mapped import MappedRows, as_rows
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
-from gapkit.statistics.totals import Totals, measure_totals, merge_totals
+from gapkit.statistics.totals import measure_totals
 from gapkit.types import Traits
 
 COMPONENTS = 5
@@ -161,7 +159,7 @@ class NLEEP:
         if n <= d:
             spectrum = find_spectrum(features[order])
             return spectrum.mapped(self._held(spectrum))
-        spectrum = find_spectrum(features, ordered_totals(features, order))
+        spectrum = find_spectrum(features, measure_totals(features, order))
         given = spectrum.mapped(self._held(spectrum))
         project = given.function or np.asarray
         return MappedRows(rows=order, width=given.width, function=lambda index: project(features[index]), reads=d)
@@ -172,13 +170,6 @@ class NLEEP:
         if not len(values):
             return 0
         return int(np.searchsorted(values.cumsum() / values.sum(), self.energy - ROUNDING)) + 1
-
-
-def ordered_totals(features: Features, order: Indices) -> Totals:
-    """Totals of samples in an order, which rounding alone depends on; of pieces of ``mapped.HELD`` bytes."""
-    step = max(1, mapped.HELD // (8 * features.shape[1]))
-    pieces = (measure_totals(features[order[start : start + step]]) for start in range(0, len(order), step))
-    return reduce(merge_totals, pieces)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,6 +24,12 @@ def test_sums_of_logs_are_those_of_each_factor(width, spread, sign):
     assert np.array_equal(factors, kept)
 
 
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_many_rows_of_few_factors_are_summed_too(width):
+    factors = 1 + np.random.default_rng(width).random((FEW, width))
+    assert sum_logs(factors) == pytest.approx(np.log(factors).sum(axis=1), rel=1e-13)
+
+
 def test_rows_out_of_range_are_summed_one_by_one_and_others_are_not_touched_by_them():
     factors = np.full((3, FEW), 1.5)
     factors[1, :] = 1e-100

@@ -18,7 +18,6 @@ from gapkit.scores.estimating import EstimateOptions, estimate_score, estimate_s
 from gapkit.scores.inputs import PairInputs, ScoreInputs
 from gapkit.statistics import neighbours
 from gapkit.statistics.jackknife import deal, kept
-from gapkit.statistics.neighbours import nearest
 from gapkit.types import Traits
 
 SCORES = {score.traits.name: score for score in catalogue.scores()}
@@ -188,13 +187,13 @@ def test_a_probe_is_fitted_once_for_value_interval_and_replicates(name: str):
 
 
 def test_neighbours_are_found_once_for_value_interval_and_permutations(monkeypatch: pytest.MonkeyPatch):
-    calls = []
+    calls, search = [], neighbours._nearest
 
-    def counted(*arguments: object) -> Array:
+    def counted(*arguments: object) -> object:
         calls.append(arguments)
-        return nearest(*arguments)
+        return search(*arguments)
 
-    monkeypatch.setattr(neighbours, "nearest", counted)
+    monkeypatch.setattr(neighbours, "_nearest", counted)
     estimate_score(SCORES["knn_accuracy"], make(2, 120), EstimateOptions(permutations=19))
     assert len(calls) == 1
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gapkit.scores import mixture
+from gapkit.scores import leep, mixture
 from gapkit.scores.c2st import c2st_auc
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.mixture import MixtureOptions
 from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.probes import knn_accuracy
 from gapkit.scores.subsample import canonical_order
-from gapkit.statistics import design, mapped, neighbours
+from gapkit.statistics import design, mapped, neighbours, totals
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.probes import linear_probe
 
@@ -25,7 +25,7 @@ def nothing_held(monkeypatch):
     """Small blocks, and no more than a few rows kept."""
     monkeypatch.setattr(mapped, "HELD", 1 << 18)
     monkeypatch.setattr(mapped, "CACHED", 1 << 18)
-    for module in (mixture, design):
+    for module in (mixture, design, leep, totals):
         monkeypatch.setattr(module, "MULTIPLIED", 1 << 18)
     monkeypatch.setattr(design, "HELD", 1 << 18)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
