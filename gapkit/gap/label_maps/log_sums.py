@@ -30,6 +30,8 @@ def sum_logs(factors: Floats) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(HALVINGS):
             half, odd = divmod(products.shape[1], 2)
+            if half == 0:
+                break
             following = products[:, :half] * products[:, half : 2 * half]
             if odd:
                 following[:, 0] *= products[:, -1]
