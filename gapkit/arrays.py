@@ -115,10 +115,20 @@ def blocks(array: Array, *, nbytes: int = 1 << 24) -> Iterator[Array]:
     if array.ndim == 0:
         yield array.reshape(1)
         return
-    row = max(1, array.nbytes // max(1, len(array)))
-    step = max(1, nbytes // row)
-    for start in range(0, len(array), step):
-        yield array[start : start + step]
+    for place in spans(len(array), array.nbytes // max(1, len(array)), nbytes):
+        yield array[place]
+
+
+def spans(n: int, row: int, nbytes: int) -> Iterator[slice]:
+    """Consecutive places among n rows of ``row`` bytes each, each of about ``nbytes``.
+
+    Example:
+        >>> [(place.start, place.stop) for place in spans(5, 8, 16)]
+        [(0, 2), (2, 4), (4, 5)]
+    """
+    step = max(1, nbytes // max(1, row))
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
 
 
 def log_softmax(logits: Array) -> LogProbabilities:

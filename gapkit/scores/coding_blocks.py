@@ -18,7 +18,7 @@ moves the mean, a block is coded by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -87,9 +87,7 @@ def _eliminate(state: _Eliminated, index: Indices) -> _Eliminated:
     rows, count = state.remaining[gone], len(gone) - int(gone.sum())
     factor, pivots = cholesky(rows[:, np.flatnonzero(gone)])
     if not pivots.all():
-        return _Eliminated(
-            rest=state.rest, remaining=state.remaining, cross=state.cross, squares=state.squares, least=0.0
-        )
+        return replace(state, least=0.0)
     solve = cast("Any", linalg).solve_triangular
     solved: Floats = solve(factor, rows[:, stay], lower=True, check_finite=False, overwrite_b=True)
     sides = solved[:, count:]

@@ -129,8 +129,9 @@ def choose_logistic(
     """
     order = np.concatenate([np.flatnonzero(~validation), np.flatnonzero(validation)])
     offset = offset[order]
-    design = make_design(_as_regressors(regressors).ordered(validation), labels[order], offset)
-    inner, held_out = slice(0, int((~validation).sum())), slice(int((~validation).sum()), len(labels))
+    design = make_design(_as_regressors(regressors).take(order), labels[order], offset)
+    n_inner = len(labels) - int(validation.sum())
+    inner, held_out = slice(0, n_inner), slice(n_inner, len(labels))
     losses: dict[int, float] = {}
     fitted: dict[int, Floats] = {}
 

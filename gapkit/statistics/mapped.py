@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Indices, Labels
+from gapkit.arrays import Array, Floats, Indices, Labels, spans
 from gapkit.statistics.class_sums import class_sums
 from gapkit.statistics.totals import CACHED
 
@@ -73,10 +73,8 @@ class MappedRows:
 
     def _at(self, index: Indices) -> Iterator[tuple[Indices, Floats]]:
         """Blocks of the rows at some positions, with these."""
-        step = max(1, CACHED // (8 * max(1, self.width)))
-        for start in range(0, len(index), step):
-            place = index[start : start + step]
-            yield place, self.take(place)
+        for span in spans(len(index), 8 * self.width, CACHED):
+            yield index[span], self.take(index[span])
 
     @property
     def _span(self) -> int:
@@ -97,10 +95,9 @@ class MappedRows:
 
     def _computed(self, nbytes: int) -> Iterator[tuple[slice, Floats]]:
         """As ``by``, whether or not they are kept."""
-        step = max(1, nbytes // (8 * self._span))
-        for start in range(0, len(self.rows), step):
-            block = self.rows[start : start + step]
-            yield slice(start, start + len(block)), block if self.function is None else self.function(block)
+        for place in spans(len(self.rows), 8 * self._span, nbytes):
+            block = self.rows[place]
+            yield place, block if self.function is None else self.function(block)
 
 
 def as_rows(rows: Array | MappedRows) -> MappedRows:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Mask
+from gapkit.arrays import Features, Floats, Indices, spans
 from gapkit.statistics.scaling import Scaling
 from gapkit.statistics.stacked import StackedRows
 from gapkit.statistics.totals import CACHED
@@ -41,10 +41,9 @@ class Regressors:
         own = self.features.shape[1] if self.scaling is None else len(self.scaling.columns)
         return own + (0 if self.beside is None else self.beside.shape[1])
 
-    def ordered(self, last: Mask) -> Regressors:
-        """The samples with those of the mask (m,) at the end."""
-        index = np.concatenate([self.index[~last], self.index[last]])
-        return Regressors(features=self.features, index=index, scaling=self.scaling, beside=self.beside)
+    def take(self, places: Indices) -> Regressors:
+        """Some of the samples, in an order."""
+        return replace(self, index=self.index[places])
 
     def blocks(self, place: slice | None = None, *, nbytes: int = CACHED) -> Iterator[tuple[slice, Floats]]:
         """Blocks of about so many bytes of the samples from a place's start to its stop, with the place of each.
@@ -55,12 +54,11 @@ class Regressors:
             [(0, 2, [[4.0], [1.0]])]
         """
         first, end = (0, len(self)) if place is None else (place.start, place.stop)
-        step = max(1, nbytes // (8 * max(1, self.width)))
-        for start in range(first, end, step):
-            at = slice(start, min(start + step, end))
-            yield at, self._take(self.index[at])
+        for span in spans(end - first, 8 * self.width, nbytes):
+            at = slice(first + span.start, first + span.stop)
+            yield at, self._rows(self.index[at])
 
-    def _take(self, index: Indices) -> Floats:
+    def _rows(self, index: Indices) -> Floats:
         """Rows of x of the samples at ``index``."""
         own = self.features[index].astype(np.float64, copy=False)
         if self.scaling is not None:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices
+from gapkit.arrays import Array, Features, Floats, Indices, spans
 from gapkit.statistics.stacked import StackedRows
+from gapkit.statistics.totals import CACHED
 
 LEAST_SPREAD = 1e-12
 """Of a column that varies, as a share of its mean; below it is rounding."""
-BLOCK = 1 << 20
-"""Bytes that are read at a time."""
 MODERATE = 2.0**200
 """Values up to it, and down to its inverse, have sums of fourth powers in float64."""
 
@@ -71,9 +70,9 @@ def fit_scaling(features: Features | StackedRows, index: Indices | None = None) 
 
 def _mean(features: Features | StackedRows, index: Indices, centre: Floats | None) -> Floats:
     """Mean (d,) of the samples at ``index``, or of their squared distances from a centre."""
-    total, step = np.zeros(features.shape[1]), max(1, BLOCK // (8 * max(1, features.shape[1])))
-    for start in range(0, len(index), step):
-        block = features[index[start : start + step]].astype(np.float64, copy=False)
+    total = np.zeros(features.shape[1])
+    for place in spans(len(index), 8 * features.shape[1], CACHED):
+        block = features[index[place]].astype(np.float64, copy=False)
         if centre is not None:
             block = np.square(block - centre)
         total += block.sum(axis=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Mask
+from gapkit.arrays import Features, Floats, Indices, Mask, spans
 
 CACHED = 1 << 20
 """Bytes of a block that is read twice: it stays in the processor's cache."""
@@ -202,7 +202,5 @@ def _moved(sums: Totals, first: Floats, shift: Floats) -> tuple[Floats, float]:
 
 def _pieces(features: Features, at: Indices | None, nbytes: int) -> Iterator[Features]:
     """Consecutive rows, or those at some positions, about so many bytes at a time."""
-    step = max(1, nbytes // max(1, features.itemsize * features.shape[1]))
-    for start in range(0, len(features) if at is None else len(at), step):
-        place = slice(start, start + step)
+    for place in spans(len(features) if at is None else len(at), features.itemsize * features.shape[1], nbytes):
         yield features[place] if at is None else features[at[place]]
