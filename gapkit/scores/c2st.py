@@ -13,8 +13,8 @@ from gapkit.scores.checks import check_pair, check_sizes, encode
 from gapkit.scores.inputs import PairInputs
 from gapkit.scores.subsample import canonical_order, swaps_sides
 from gapkit.statistics.folds import stratified_folds
-from gapkit.statistics.probes import linear_probe
-from gapkit.statistics.stacked import StackedRows
+from gapkit.statistics.probes import linear_held_out
+from gapkit.statistics.stacked import ChosenRows, Rows, StackedRows
 from gapkit.types import Traits
 
 
@@ -61,12 +61,14 @@ def c2st_auc(
         1.0
     """
     first, second = check_pair(x, y)
-    groups = None
-    if x_groups is not None or y_groups is not None:
-        groups = _groups(x_groups, len(first), "x_groups"), _groups(y_groups, len(second), "y_groups")
-        _check_groups(*groups, folds)
-    pair = PairInputs(target=first, surrogate=second)
-    return _auc(pair.target, pair.surrogate, groups, folds, seed)
+    pair = PairInputs(
+        target=first,
+        surrogate=second,
+        target_groups=None if x_groups is None else encode(x_groups, len(first), "x_groups"),
+        surrogate_groups=None if y_groups is None else encode(y_groups, len(second), "y_groups"),
+        seed=seed,
+    )
+    return C2st(folds=folds).between(pair)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +106,11 @@ class C2st:
         Raises:
             UndefinedError: fewer samples, or groups, of a side than folds.
         """
-        groups = {"x_groups": pair.target_groups, "y_groups": pair.surrogate_groups}
-        return c2st_auc(pair.target, pair.surrogate, folds=self.folds, seed=pair.seed, **groups)
+        groups = None
+        if pair.target_groups is not None or pair.surrogate_groups is not None:
+            groups = _groups(pair.target_groups, len(pair.target)), _groups(pair.surrogate_groups, len(pair.surrogate))
+            _check_groups(*groups, self.folds)
+        return _auc(pair.target, pair.surrogate, groups, self.folds, pair.seed)
 
 
 def roc_area(negative: PerSample, positive: Floats) -> float:
@@ -123,7 +128,7 @@ def roc_area(negative: PerSample, positive: Floats) -> float:
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * len(negative)))
 
 
-def _auc(x: Floats, y: Floats, groups: tuple[Labels, Indices] | None, folds: int, seed: int) -> float:
+def _auc(x: Rows, y: Floats | ChosenRows, groups: tuple[Labels, Indices] | None, folds: int, seed: int) -> float:
     """The area of features that have been checked."""
     check_sizes(x, y, name=f"{folds} folds", least=folds)
     sides, orders = (x, y), (canonical_order(x), canonical_order(y))
@@ -137,7 +142,10 @@ def _auc(x: Floats, y: Floats, groups: tuple[Labels, Indices] | None, folds: int
         offset = int(groups[turn[0]].max()) + 1
         units = np.concatenate([groups[side][orders[side]] + place * offset for place, side in enumerate(turn)])
     drawn = stratified_folds(labels, folds, groups=units, seed=seed)
-    scores = linear_probe(features, labels, drawn, groups=units, seed=seed).probabilities[:, 1]
+    scores = np.zeros(len(labels))
+    for fold in linear_held_out(features, labels, drawn, groups=units, seed=seed):
+        for index, q in fold.blocks:
+            scores[index] = q[:, 1]
     areas, pairs = np.empty(folds), np.empty(folds)
     for fold in range(folds):
         negative, positive = (scores[(drawn.ids == fold) & (labels == code)] for code in range(2))
@@ -145,9 +153,9 @@ def _auc(x: Floats, y: Floats, groups: tuple[Labels, Indices] | None, folds: int
     return float(areas @ pairs / pairs.sum())
 
 
-def _groups(given: Array | None, n: int, name: str) -> Labels:
+def _groups(given: Array | None, n: int) -> Labels:
     """Codes of groups; each sample its own where none are given."""
-    return np.arange(n, dtype=np.int64) if given is None else encode(given, n, name)
+    return np.arange(n, dtype=np.int64) if given is None else given
 
 
 def _check_groups(x_groups: Labels, y_groups: Indices, folds: int) -> None:

@@ -7,8 +7,10 @@ from typing import Any, cast
 import numpy as np
 from scipy.linalg import blas, lapack  # pyright: ignore[reportMissingTypeStubs]
 
-from gapkit.arrays import Floats
+from gapkit.arrays import Floats, Indices, spans
+from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.spectrum import ROUNDING
+from gapkit.statistics.stacked import HELD
 
 SMALL = 1e-4
 """Trace below which the 1 that is added would take the digits of the eigenvalues."""
@@ -28,6 +30,18 @@ def coding_rate(centred: Floats, epsilon: float) -> float:
         return 0.0
     # BLAS counts in Fortran's order, in which Z is Z'; one triangle is enough.
     return rate_of(cast("Any", blas).dsyrk(1 / (n * epsilon), centred.T, trans=int(n <= d), lower=1))
+
+
+def rate_of_rows(rows: CentredRows, index: Indices, epsilon: float) -> float:
+    """The coding rate of the rows (n, d) at some positions, of which no more than ``HELD`` bytes are copied at once."""
+    n, d = len(index), rows.rows.shape[1]
+    if n <= d or rows.rows.itemsize * n * d <= HELD:
+        return coding_rate(rows.take(index), epsilon)
+    gram, scale = np.zeros((d, d), order="F"), 1 / (n * epsilon)
+    for span in spans(n, rows.rows.itemsize * d, HELD):
+        part = rows.take(index[span])
+        gram = cast("Any", blas).dsyrk(scale, part.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
+    return rate_of(gram)
 
 
 def rate_of(gram: Floats) -> float:

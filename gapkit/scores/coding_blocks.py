@@ -24,13 +24,15 @@ from typing import Any, cast
 import numpy as np
 from scipy import linalg  # pyright: ignore[reportMissingTypeStubs]
 
-from gapkit.arrays import Features, Floats, Indices, Labels, Mask
-from gapkit.scores.coding import SMALL, TRUSTED, cholesky, coding_rate, trusted
+from gapkit.arrays import Floats, Indices, Labels, Mask, spans
+from gapkit.scores.coding import SMALL, TRUSTED, cholesky, rate_of_rows, trusted
+from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.leave_out import LeaveOut, leave_out
 from gapkit.statistics.spectrum import ROUNDING
+from gapkit.statistics.stacked import HELD, Rows
 
 
-def rates_without(rows: Features, ids: Labels, centre: Floats, centres: Floats, epsilon: float) -> Floats:
+def rates_without(rows: Rows, ids: Labels, centre: Floats, centres: Floats, epsilon: float) -> Floats:
     """``R_b`` (g,) of one class without each block; 0 where nothing is left of it.
 
     Args:
@@ -41,7 +43,7 @@ def rates_without(rows: Features, ids: Labels, centre: Floats, centres: Floats, 
         epsilon: variance along a direction below which it is hardly coded.
     """
     found = np.zeros(len(centres))
-    centred, shifts = rows - centre, centre - centres
+    shifts = centre - centres
     sizes = np.bincount(ids + 1, minlength=len(centres) + 1)[1:]
     of_samples = len(rows) <= rows.shape[1]
     for size in np.unique(sizes[sizes < len(rows)]):
@@ -49,10 +51,18 @@ def rates_without(rows: Features, ids: Labels, centre: Floats, centres: Floats, 
         # The others' rows are in every one of these.
         own = np.full(len(centres) + 1, -1, dtype=np.int64)
         own[blocks] = np.arange(len(blocks))
-        shared = _Class(rows=centred, ids=own[ids], shifts=shifts[blocks], scale=1 / ((len(rows) - size) * epsilon))
+        shared = _Class(
+            rows=CentredRows(rows=rows, centre=centre),
+            ids=own[ids],
+            shifts=shifts[blocks],
+            scale=1 / ((len(rows) - size) * epsilon),
+        )
         rates = shared.by_samples() if of_samples else shared.by_features()
         for block, rate in zip(blocks.tolist(), rates, strict=True):
-            found[block] = coding_rate(rows[ids != block] - centres[block], epsilon) if rate is None else rate
+            if rate is None:
+                left = CentredRows(rows=rows, centre=centres[block])
+                rate = rate_of_rows(left, np.flatnonzero(ids != block), epsilon)
+            found[block] = rate
     return found
 
 
@@ -112,18 +122,19 @@ class _Class:
         scale: s.
     """
 
-    rows: Features
+    rows: CentredRows
     ids: Labels
     shifts: Floats
     scale: float
 
     def by_samples(self) -> Iterator[float | None]:
         """Rates by m x m matrices; None where one is not to be trusted."""
-        m, g = len(self.rows), len(self.shifts)
-        gram = self.scale * (self.rows @ self.rows.T)
+        m, g = len(self.ids), len(self.shifts)
+        rows = self.rows.take(np.arange(m))  # at most d
+        gram = self.scale * (rows @ rows.T)
         trace = float(np.trace(gram))
         gram[np.diag_indices(m)] += 1
-        sides = np.column_stack([np.ones(m), self.rows @ self.shifts.T])
+        sides = np.column_stack([np.ones(m), rows @ self.shifts.T])
         start = _Eliminated(
             rest=np.arange(m), remaining=np.hstack([gram, sides]), cross=np.zeros(1 + g), squares=np.zeros(1 + g)
         )
@@ -146,7 +157,7 @@ class _Class:
 
     def by_features(self) -> Iterator[float | None]:
         """The same by d x d matrices."""
-        d = self.rows.shape[1]
+        d = self.rows.rows.shape[1]
         states: LeaveOut[Floats] = leave_out(self.ids, len(self.shifts), np.zeros((d, d + 1)), self._add)
         for block, shift in enumerate(self.shifts):
             scatter, total = states[block][:, :d], states[block][:, d]
@@ -160,8 +171,11 @@ class _Class:
 
     def _add(self, sums: Floats, index: Indices) -> Floats:
         """Scatter and sum with some rows more."""
-        rows = self.rows[index]
-        return sums + np.column_stack([rows.T @ rows, rows.sum(axis=0)])
+        d = self.rows.rows.shape[1]
+        for span in spans(len(index), 8 * d, HELD):
+            rows = self.rows.take(index[span])
+            sums = sums + np.column_stack([rows.T @ rows, rows.sum(axis=0)])
+        return sums
 
 
 def _large(rate: float) -> float | None:

@@ -16,6 +16,7 @@ from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.permuting import no_null, permuted, summarise_null
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.jackknife import STILL, Jackknife, deal, kept
+from gapkit.statistics.stacked import take_rows
 from gapkit.types import Traits
 
 BLOCKS = 10
@@ -116,8 +117,8 @@ def take(pair: PairInputs, target: Indices, surrogate: Array) -> PairInputs:
     """Some samples of either side."""
     return replace(
         pair,
-        target=pair.target[target],
-        surrogate=pair.surrogate[surrogate],
+        target=take_rows(pair.target, target),
+        surrogate=take_rows(pair.surrogate, surrogate),
         target_labels=_at(pair.target_labels, target),
         surrogate_labels=_at(pair.surrogate_labels, surrogate),
         target_groups=_at(pair.target_groups, target),

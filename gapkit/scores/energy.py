@@ -42,8 +42,9 @@ def energy_distance(x: Array, y: Array, *, unbiased: bool = True) -> float:
     if unbiased:
         check_sizes(first, second, name="the unbiased energy distance")
     pair = PairInputs(target=first, surrogate=second)
-    between = mean_between(pair.target, pair.surrogate, np.sqrt)
-    return pair.in_features_units(2 * between - _within(pair.target, unbiased) - _within(pair.surrogate, unbiased))
+    first, second = pair.whole
+    between = mean_between(first, second, np.sqrt)
+    return pair.in_features_units(2 * between - _within(first, unbiased) - _within(second, unbiased))
 
 
 @dataclass(frozen=True, kw_only=True)

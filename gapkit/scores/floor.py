@@ -13,6 +13,7 @@ from gapkit.errors import OptionError, UndefinedError
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.folds import inner_folds
+from gapkit.statistics.stacked import Rows, take_rows
 
 FLOOR_STREAM, DRAW_STREAM = 44, 45
 SPLITS = 3
@@ -131,7 +132,7 @@ class _Side:
     """Target or surrogate, or a part of it."""
 
     name: str
-    features: Array
+    features: Rows
     labels: Array | None
     groups: Array | None
 
@@ -139,7 +140,7 @@ class _Side:
         """The samples at these positions."""
         return _Side(
             name=self.name,
-            features=self.features[rows],
+            features=take_rows(self.features, rows),
             labels=None if self.labels is None else self.labels[rows],
             groups=None if self.groups is None else self.groups[rows],
         )

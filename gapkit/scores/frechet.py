@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, blocks
+from gapkit.arrays import Array, Floats
 from gapkit.scores.checks import check_pair, check_sizes
 from gapkit.scores.inputs import PairInputs
+from gapkit.statistics.stacked import ChosenRows, Rows, row_blocks
 from gapkit.types import Traits
 
 LEAST_ROWS, ROWS_PER_FEATURE = 1024, 4
@@ -76,7 +77,7 @@ class Frechet:
         return pair.in_features_units(_frechet(pair.target, pair.surrogate), squared=True)
 
 
-def _frechet(x: Floats, y: Floats) -> float:
+def _frechet(x: Rows, y: Floats | ChosenRows) -> float:
     """The distance of features that have been checked."""
     check_sizes(x, y, name="a covariance")
     origin = x[0]
@@ -89,12 +90,12 @@ def _frechet(x: Floats, y: Floats) -> float:
     return apart + spread
 
 
-def _mean(x: Floats, origin: Floats) -> Floats:
+def _mean(x: Rows, origin: Floats) -> Floats:
     """The mean (d,) less the origin: of features that lie far from 0, only differences keep their digits."""
-    return np.sum([(block - origin).sum(axis=0) for block in blocks(x)], axis=0) / len(x)
+    return np.sum([(block - origin).sum(axis=0) for block in row_blocks(x)], axis=0) / len(x)
 
 
-def _triangle(x: Floats, mean: Floats) -> Floats:
+def _triangle(x: Rows, mean: Floats) -> Floats:
     """R (at most min(n, d) rows, d) with ``R' R`` the unbiased covariance, by QR of some rows after the others.
 
     Nothing is squared, so that the smallest variances keep their digits.

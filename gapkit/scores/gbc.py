@@ -12,6 +12,7 @@ from gapkit.arrays import Array, Floats
 from gapkit.options import check_choice, check_least
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
+from gapkit.statistics.mapped import as_rows
 from gapkit.statistics.moments import measure_class_moments
 from gapkit.types import Traits
 
@@ -106,7 +107,7 @@ class GBC:
             UndefinedError: a single class, by the function that is returned.
         """
         features = inputs.features
-        points = features if self.components is None else inputs.spectrum.mapped(self.components)
+        points = as_rows(features) if self.components is None else inputs.spectrum.mapped(self.components)
         total = measure_class_moments(points, np.zeros(len(points), dtype=np.int64), 1).variances[0]
         varying = total > 0
         total = total[varying]

@@ -8,12 +8,15 @@ from functools import cached_property
 from math import isfinite
 from typing import ClassVar, Protocol
 
-from gapkit.arrays import Array, Features, Indices, Labels, LogProbabilities
+import numpy as np
+
+from gapkit.arrays import Array, Features, Floats, Indices, Labels, LogProbabilities
 from gapkit.errors import UndefinedError
 from gapkit.options import check_least
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
+from gapkit.statistics.stacked import ChosenRows, Rows, take_rows
 from gapkit.statistics.totals import Totals, measure_totals
 from gapkit.statistics.whitening import Whitening, find_whitening
 from gapkit.types import Traits
@@ -25,7 +28,7 @@ class ScoreInputs:
 
     Attributes:
         features: (n, d) float64; very large or very small ones are kept in units of a power of two, so that what is
-            computed of them stays in float64.
+            computed of them stays in float64. Many that were taken from others are not copied.
         labels: (n,) int64 class codes; (n,) float64 of a regression target; (n, k) of several labels per sample.
         log_probabilities: (n, S) log of the source conditional; None where the source has no head.
         groups: (n,) codes of samples that belong together, or None.
@@ -36,7 +39,7 @@ class ScoreInputs:
         expected: labellings that scores are about to be asked for in turn, which saves them work; filled by who asks.
     """
 
-    features: Features
+    features: Rows
     labels: Array
     log_probabilities: LogProbabilities | None = None
     groups: Labels | None = None
@@ -54,9 +57,14 @@ class ScoreInputs:
         check_least("seed", self.seed, 0)
         unit = power_of_two(self.features)
         if unit != 1:
-            object.__setattr__(self, "features", self.features / unit)
+            object.__setattr__(self, "features", self.whole / unit)
             object.__setattr__(self, "unit", self.unit * unit)
             object.__setattr__(self, "measured", None)
+
+    @property
+    def whole(self) -> Features:
+        """The features as one array."""
+        return np.asarray(self.features)
 
     @cached_property
     def totals(self) -> Totals:
@@ -86,7 +94,7 @@ class ScoreInputs:
         """The samples at ``index``, in that order; with a function that gives their totals, where there is one."""
         return replace(
             self,
-            features=self.features[index],
+            features=take_rows(self.features, index),
             labels=self.labels[index],
             log_probabilities=None if self.log_probabilities is None else self.log_probabilities[index],
             groups=None if self.groups is None else self.groups[index],
@@ -119,7 +127,7 @@ class PairInputs:
 
     Attributes:
         target: (n, d) float64 features; very large or very small ones of the two sides are kept in units of a power of
-            two, as those of ``ScoreInputs``.
+            two, and many that were taken from others are not copied, as those of ``ScoreInputs``.
         surrogate: (m, d) float64 features.
         target_labels: (n,) int64 class codes, or None.
         surrogate_labels: (m,) int64 class codes, or None.
@@ -129,8 +137,8 @@ class PairInputs:
         unit: of the features of both sides, found from them: 1 but for very large or very small ones.
     """
 
-    target: Features
-    surrogate: Array
+    target: Rows
+    surrogate: Array | ChosenRows
     target_labels: Array | None = None
     surrogate_labels: Array | None = None
     target_groups: Array | None = None
@@ -147,9 +155,14 @@ class PairInputs:
         check_least("seed", self.seed, 0)
         unit = power_of_two(self.target, self.surrogate)
         if unit != 1:
-            object.__setattr__(self, "target", self.target / unit)
-            object.__setattr__(self, "surrogate", self.surrogate / unit)
+            object.__setattr__(self, "target", np.asarray(self.target) / unit)
+            object.__setattr__(self, "surrogate", np.asarray(self.surrogate) / unit)
             object.__setattr__(self, "unit", self.unit * unit)
+
+    @property
+    def whole(self) -> tuple[Features, Floats]:
+        """The features of both sides, as one array each."""
+        return np.asarray(self.target), np.asarray(self.surrogate)
 
     def in_features_units(self, value: float, *, squared: bool = False) -> float:
         """A distance that was computed in ``unit``, in the features' own unit, or in its square.

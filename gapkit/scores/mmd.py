@@ -52,9 +52,9 @@ def mmd2(x: Array, y: Array, *, bandwidth: Literal["median"] | float | Sequence[
     pair = PairInputs(target=first, surrogate=second)
     if isinstance(bandwidth, Real):
         check_number("bandwidth", bandwidth)
-        return _mmd2(pair.target, pair.surrogate, _squared([float(bandwidth) / pair.unit], 1.0))
+        return _mmd2(*pair.whole, _squared([float(bandwidth) / pair.unit], 1.0))
     factors = _factors(bandwidth)
-    return _mmd2(pair.target, pair.surrogate, _squared(factors, pooled_median(pair.target, pair.surrogate)))
+    return _mmd2(*pair.whole, _squared(factors, pooled_median(*pair.whole)))
 
 
 @dataclass(frozen=True, kw_only=True)

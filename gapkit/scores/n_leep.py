@@ -141,7 +141,7 @@ class NLEEP:
                 remedy="give more samples, or fewer components",
             )
         order = canonical_order(inputs.features)
-        points = self._coordinates(inputs.features, order)
+        points = self._coordinates(inputs.whole, order)
         if points.width == 0:
             return ClusterLEEP(posterior=as_rows(np.ones((n, 1))), order=order)
         mixture = fit_mixture(points, count, self.options, seed=inputs.seed)

@@ -197,5 +197,6 @@ class OTDD:
                 remedy="give labels, or use a marginal distance such as mmd2",
             )
         options = replace(self.options, seed=pair.seed)
-        found = otdd(pair.target, pair.target_labels, pair.surrogate, pair.surrogate_labels, options=options).value
+        target, surrogate = pair.whole
+        found = otdd(target, pair.target_labels, surrogate, pair.surrogate_labels, options=options).value
         return pair.in_features_units(found, squared=options.unit != "paper")

@@ -187,11 +187,11 @@ class KnnAccuracy(FoldedAccuracy):
         """
         folds, groups, seed = self.folds(inputs), inputs.groups, inputs.seed
         splits = fold_splits(inputs.labels, folds, groups=groups, seed=seed)
-        near = make_neighbourhood(inputs.features, splits, seed=seed)
+        near = make_neighbourhood(inputs.whole, splits, seed=seed)
 
         def probe(labels: Array) -> Probe:
             codes = by_occurrence(labels)[0]
-            return knn_probe(inputs.features, codes, folds, groups=groups, seed=seed, neighbourhood=near)
+            return knn_probe(inputs.whole, codes, folds, groups=groups, seed=seed, neighbourhood=near)
 
         return ShareOfHits(probe=probe)
 
@@ -231,7 +231,7 @@ class LinearProbeAccuracy(FoldedAccuracy):
 
         def probe(labels: Array) -> Probe:
             codes = by_occurrence(labels)[0]
-            return linear_probe(inputs.features, codes, folds, groups=inputs.groups, seed=inputs.seed)
+            return linear_probe(inputs.whole, codes, folds, groups=inputs.groups, seed=inputs.seed)
 
         return ShareOfHits(probe=probe)
 
@@ -241,7 +241,7 @@ class LinearProbeAccuracy(FoldedAccuracy):
         Raises:
             UndefinedError: fewer than two classes can be scored.
         """
-        score = ridge_accuracy(inputs.features, self.folds(inputs))
+        score = ridge_accuracy(inputs.whole, self.folds(inputs))
         return RIDGE, lambda labels: score(*by_occurrence(labels))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices
 from gapkit.statistics.centred import CentredRows
-from gapkit.statistics.mapped import HELD
+from gapkit.statistics.stacked import HELD
 
 SIDE = 512
 """Rows of a tile."""

@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64
 
-from gapkit.arrays import AnyShape, Array, Floats, blocks, generator
+from gapkit.arrays import AnyShape, Array, Floats, generator
 from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_pair
 from gapkit.scores.inputs import PairInputs
+from gapkit.statistics.stacked import ChosenRows, Rows, row_blocks
 from gapkit.types import Traits
 
 DIRECTION_STREAM = 43
@@ -106,7 +107,7 @@ def _check_options(projections: int, p: float) -> None:
     check_number("p", p, least=1)
 
 
-def _sliced(x: Floats, y: Floats, along: Directions, p: float) -> float:
+def _sliced(x: Rows, y: Floats | ChosenRows, along: Directions, p: float) -> float:
     """The distance along these directions, some of them at a time."""
     n, m = len(x), len(y)
     # Quantile functions are steps at i / n and j / m: over the common denominator n m, both are exact integers.
@@ -123,9 +124,9 @@ def _sliced(x: Floats, y: Floats, along: Directions, p: float) -> float:
     return float(_power_mean(found, np.full(len(found), 1 / len(found)), p)[0])
 
 
-def _project(x: Floats, origin: Floats, along: Directions) -> Floats:
+def _project(x: Rows, origin: Floats, along: Directions) -> Floats:
     """Sorted ``(x - origin) t`` (n, count): of features that lie far from 0, only differences keep their digits."""
-    projected = np.concatenate([(block - origin) @ along for block in blocks(x)])
+    projected = np.concatenate([(block - origin) @ along for block in row_blocks(x)])
     projected.sort(axis=0)
     return projected
 

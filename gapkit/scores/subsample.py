@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, Labels, generator
+from gapkit.arrays import Floats, Indices, Labels, generator
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
+from gapkit.statistics.stacked import ChosenRows, Rows, column_ends, column_means
 
 PAIR_STREAM = 40
 ORDER_STREAM = 41
@@ -51,7 +52,7 @@ def subsample(n: int, limit: int, *, seed: int, stream: int, labels: Labels | No
     return np.sort(by_class[((np.arange(limit) + start) * (n / limit)).astype(np.int64)])
 
 
-def canonical_order(features: Features) -> Indices:
+def canonical_order(features: Rows) -> Indices:
     """An order of the samples (n,) that does not depend on the one they are in.
 
     They come by their distance from the mean, which shifts, orthogonal maps and scales keep, and those at one distance
@@ -63,9 +64,9 @@ def canonical_order(features: Features) -> Indices:
         >>> features[canonical_order(features)].ravel().tolist()
         [1.0, 0.0, 5.0]
     """
-    mean = features.mean(axis=0)
+    mean, (least, most) = column_means(features), column_ends(features)
     # One side of a pair may be far smaller than the other, and its squares nothing in float64.
-    unit = power_of_two(features.max(axis=0) - mean, features.min(axis=0) - mean)
+    unit = power_of_two(most - mean, least - mean)
     direction = generator(0, ORDER_STREAM).normal(size=(features.shape[1],))
     squares, along = np.empty((2, len(features)))
     for place, centred in CentredRows(rows=features, centre=mean):
@@ -76,20 +77,20 @@ def canonical_order(features: Features) -> Indices:
     return np.lexsort((along, radius)).astype(np.int64)
 
 
-def swaps_sides(x: Features, y: Floats) -> bool:
+def swaps_sides(x: Rows, y: Floats | ChosenRows) -> bool:
     """Whether y is the first of the two sides, whichever argument it is: the larger one, of equals the wider one."""
     if len(x) != len(y):
         return len(y) > len(x)
     return total_variance(y) > total_variance(x)
 
 
-def total_variance(features: Features) -> float:
+def total_variance(features: Rows) -> float:
     """Of all features together, in blocks of samples."""
-    rows = CentredRows(rows=features, centre=features.mean(axis=0))
+    rows = CentredRows(rows=features, centre=column_means(features))
     return sum(float(np.square(block).sum()) for _, block in rows) / len(features)
 
 
-def subsample_pair(x: Features, y: Floats, limit: int, *, seed: int) -> tuple[Floats, Floats]:
+def subsample_pair(x: Rows, y: Floats | ChosenRows, limit: int, *, seed: int) -> tuple[Floats, Floats]:
     """At most ``limit`` of each of two samples, drawn independently of each other.
 
     What is drawn depends neither on the order of the samples nor on which of the two is x, and stays the same under
@@ -110,9 +111,9 @@ def subsample_pair(x: Features, y: Floats, limit: int, *, seed: int) -> tuple[Fl
     return _draw(x, limit, seed, int(swapped)), _draw(y, limit, seed, int(not swapped))
 
 
-def _draw(features: Features, limit: int, seed: int, side: int) -> Floats:
+def _draw(features: Rows, limit: int, seed: int, side: int) -> Floats:
     """At most ``limit`` of the samples."""
     n = len(features)
     if n <= limit:
-        return features
+        return np.asarray(features)
     return features[canonical_order(features)[subsample(n, limit, seed=seed, stream=PAIR_STREAM + 10 * side)]]

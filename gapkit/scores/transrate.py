@@ -13,7 +13,7 @@ from gapkit.arrays import Array, Floats, Indices
 from gapkit.errors import UndefinedError
 from gapkit.options import check_number
 from gapkit.scores.checks import check_features, encode, present_classes
-from gapkit.scores.coding import coding_rate, rate_of
+from gapkit.scores.coding import rate_of, rate_of_rows
 from gapkit.scores.coding_blocks import rates_without
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leaving_out import WithoutBlock
@@ -21,6 +21,7 @@ from gapkit.scores.row_products import products_pay, row_products
 from gapkit.statistics.class_sums import by_class, class_counts
 from gapkit.statistics.jackknife import Blocks
 from gapkit.statistics.leave_out import leave_out
+from gapkit.statistics.stacked import take_rows
 from gapkit.statistics.totals import Mean, absorb_mean
 from gapkit.types import Traits
 
@@ -143,7 +144,7 @@ class Coded:
         """The score of one labelling."""
         codes, n_classes = present_classes(labels)
         points = self.inputs.spectrum.points
-        within = sum(coding_rate(points.take(index), self.epsilon) for index in by_class(codes, n_classes))
+        within = sum(rate_of_rows(points, index, self.epsilon) for index in by_class(codes, n_classes))
         return self.whole - within / n_classes
 
     def several(self, labellings: Sequence[Array]) -> list[float]:
@@ -164,7 +165,7 @@ class Coded:
 
         def rate(index: Indices) -> float:
             if len(index) > d:
-                return coding_rate(points.take(index), self.epsilon)
+                return rate_of_rows(points, index, self.epsilon)
             gram = products.among(index)
             gram *= 1 / (len(index) * self.epsilon)
             return rate_of(gram)
@@ -191,5 +192,5 @@ class Coded:
         codes, n_classes = present_classes(self.inputs.labels)
         centre, found = self.inputs.totals.mean, np.zeros(count)
         for index in by_class(codes, n_classes):
-            found += rates_without(features[index], blocks.ids[index], centre, centres, self.epsilon)
+            found += rates_without(take_rows(features, index), blocks.ids[index], centre, centres, self.epsilon)
         return found

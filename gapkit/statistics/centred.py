@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices, Labels, blocks
+from gapkit.arrays import Array, Floats, Indices, Labels
 from gapkit.statistics.class_sums import class_sums, several_class_sums
+from gapkit.statistics.stacked import Rows, row_blocks
 from gapkit.statistics.totals import CACHED
 
 TOGETHER = 128
@@ -26,7 +27,7 @@ class CentredRows:
             at a time. May change.
     """
 
-    rows: Features
+    rows: Rows
     centre: Floats | None = None
     expected: list[Array] = field(default_factory=list[Array], repr=False)
     _latest: list[tuple[Labels, Floats]] = field(default_factory=list[tuple[Labels, Floats]], init=False, repr=False)
@@ -34,7 +35,7 @@ class CentredRows:
     def __iter__(self) -> Iterator[tuple[slice, Floats]]:
         """Blocks of consecutive rows that fit into the processor's cache, with their positions."""
         start = 0
-        for block in blocks(self.rows, nbytes=CACHED):
+        for block in row_blocks(self.rows, nbytes=CACHED):
             place = slice(start, start + len(block))
             yield place, block if self.centre is None else block - self.centre
             start = place.stop

@@ -7,7 +7,8 @@ from typing import Any, cast
 import numpy as np
 from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]
 
-from gapkit.arrays import Array, Features, Floats, Indices, Labels, blocks
+from gapkit.arrays import Array, Floats, Indices, Labels
+from gapkit.statistics.stacked import Rows, row_blocks
 
 SUMMED = 1 << 22
 """Bytes of a block that is added up by class: enough to be worth the overhead of a sparse product."""
@@ -23,7 +24,7 @@ def class_counts(codes: Labels, n_classes: int) -> Indices:
     return np.bincount(codes, minlength=n_classes).astype(np.int64)
 
 
-def class_sums(features: Features, codes: Labels, n_classes: int, centre: Floats | None = None) -> Floats:
+def class_sums(features: Rows, codes: Labels, n_classes: int, centre: Floats | None = None) -> Floats:
     """``sum of (x_i - centre)`` over the samples of each class, (K, d); 0 for a class without a sample.
 
     The centre is subtracted before anything is added, so that a large mean costs no digits. Blocks of rows are, so that
@@ -40,11 +41,11 @@ def class_sums(features: Features, codes: Labels, n_classes: int, centre: Floats
         [[2.0], [5.0], [0.0]]
     """
     if centre is None:
-        return np.zeros((n_classes, features.shape[1])) + _spread(codes[:, None], n_classes) @ features
+        return np.zeros((n_classes, features.shape[1])) + _spread(codes[:, None], n_classes) @ np.asarray(features)
     return several_class_sums(features, codes[:, None], n_classes, centre)[0]
 
 
-def several_class_sums(features: Features, codes: Array, n_classes: int, centre: Floats) -> Array:
+def several_class_sums(features: Rows, codes: Array, n_classes: int, centre: Floats) -> Array:
     """As ``class_sums``, of m labellings (n, m), in one pass: (m, K, d), each to the last bit as alone.
 
     Example:
@@ -55,7 +56,7 @@ def several_class_sums(features: Features, codes: Array, n_classes: int, centre:
     count, start = int(codes.shape[1]), 0
     columns: Array = codes + n_classes * np.arange(count)
     sums = np.zeros((count * n_classes, features.shape[1]))
-    for block in blocks(features, nbytes=SUMMED):
+    for block in row_blocks(features, nbytes=SUMMED):
         sums += _spread(columns[start : start + len(block)], len(sums)) @ (block - centre)
         start += len(block)
     return sums.reshape(count, n_classes, features.shape[1])

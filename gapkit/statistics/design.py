@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from gapkit.arrays import Array, Floats, Labels, PerSample
-from gapkit.statistics.mapped import HELD
-from gapkit.statistics.regressors import Regressors
+from gapkit.arrays import Array, Floats, Labels, PerSample, spans
+from gapkit.statistics.regressors import Regressors, of_width
+from gapkit.statistics.stacked import HELD
 from gapkit.statistics.totals import MULTIPLIED
 
 PRECISION = np.float32
 """Of products over samples, twice as fast as float64: rounding is far below where descents end. Losses, weights and
 sums over blocks are float64."""
+LOGITS = 1 << 25
+"""Bytes of logits that are held at once, of rotated regressors that are kept."""
 LEAST_VARIANCE = 1e-10
 """Directions with a smaller share of the largest variance are constant up to rounding."""
 
@@ -112,10 +114,12 @@ class Design:
     def _blocks(self, place: slice | None) -> Iterator[tuple[slice, Array]]:
         """The regressors in blocks (width, m), with their places."""
         if self.rotated is not None:
-            place = place or slice(0, len(self.labels))
-            yield place, self.rotated[:, place]
+            first, end = (0, len(self.labels)) if place is None else (place.start, place.stop)
+            for span in spans(end - first, np.dtype(PRECISION).itemsize * self.n_classes, LOGITS):
+                at = slice(first + span.start, first + span.stop)
+                yield at, self.rotated[:, at]
             return
-        for at, x in self.regressors.blocks(place):
+        for at, x in self.regressors.blocks(place, nbytes=of_width(self.regressors.width, self.n_classes)):
             x -= self.mean
             yield at, x.T.astype(PRECISION)
 
@@ -131,8 +135,8 @@ def _log_softmax(logits: Array) -> Array:
     return logits
 
 
-def make_design(regressors: Regressors, labels: Labels, offset: Floats) -> Design:
-    """The design of regressors (n, D), class codes (n,) and offsets (n, K)."""
+def make_design(regressors: Regressors, labels: Labels, offset: Floats | None, n_classes: int) -> Design:
+    """The design of regressors (n, D), class codes (n,) and offsets (n, K), None for zeros."""
     mean = sum((x.sum(axis=0) for _, x in regressors.blocks()), np.zeros(regressors.width)) / len(regressors)
     variances, directions = _principal(regressors, mean)
     return Design(
@@ -141,9 +145,9 @@ def make_design(regressors: Regressors, labels: Labels, offset: Floats) -> Desig
         directions=directions,
         variances=variances,
         rotated=_rotate(regressors, mean, directions),
-        offset=np.ascontiguousarray(offset.T, dtype=PRECISION) if offset.any() else None,
+        offset=None if offset is None or not offset.any() else np.ascontiguousarray(offset.T, dtype=PRECISION),
         labels=labels,
-        n_classes=offset.shape[1],
+        n_classes=n_classes,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.optimize import minimize  # pyright: ignore[reportMissingTypeStubs, r
 
 from gapkit.arrays import Array, Features, Floats, Labels, Mask, PerSample, TargetProbabilities
 from gapkit.statistics.design import Design, make_design
-from gapkit.statistics.regressors import Regressors
+from gapkit.statistics.regressors import Regressors, of_width
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-8, 3))
 """1 / C from strong to weak, C as in scikit-learn's LogisticRegression: C from 1e-4 to 10."""
@@ -60,12 +61,16 @@ class Logistic:
         q /= q.sum(axis=1, keepdims=True)
         return q
 
-    def read(
-        self, regressors: Regressors, place: slice | None = None, offset: Floats | None = None
-    ) -> TargetProbabilities:
-        """As ``predict`` for the regressors at a place (None: all), in blocks; the offset is that of all of them."""
-        found = [self.predict(x, None if offset is None else offset[at]) for at, x in regressors.blocks(place)]
-        return np.concatenate(found)
+    def read(self, regressors: Regressors, offset: Floats | None = None) -> TargetProbabilities:
+        """As ``predict``, for regressors that are read in blocks."""
+        return np.concatenate([q for _, q in self.blocks(regressors, offset)])
+
+    def blocks(
+        self, regressors: Regressors, offset: Floats | None = None
+    ) -> Iterator[tuple[slice, TargetProbabilities]]:
+        """As ``read``, some samples at a time, with their places."""
+        for at, x in regressors.blocks(nbytes=of_width(regressors.width, len(self.intercept))):
+            yield at, self.predict(x, None if offset is None else offset[at])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +79,20 @@ class ChosenLogistic:
 
     Attributes:
         model: fitted on all samples that were given.
-        validation: (n_v, K) probabilities of the validation samples, from the model that has not seen them.
+        without: the model that has not seen the validation samples.
+        regressors: (n_v, D) of the validation samples.
+        offset: (n_v, K) of these; None for zeros.
     """
 
     model: Logistic
-    validation: TargetProbabilities
+    without: Logistic
+    regressors: Regressors
+    offset: Floats | None
+
+    @cached_property
+    def validation(self) -> TargetProbabilities:
+        """(n_v, K) probabilities of the validation samples, from the model that has not seen them."""
+        return self.without.read(self.regressors, self.offset)
 
 
 def log_loss(own: PerSample) -> float:
@@ -101,7 +115,7 @@ def fit_logistic(regressors: Features | Regressors, labels: Labels, *, penalty: 
         >>> model.predict(x).argmax(axis=1).tolist()
         [0, 0, 1, 1]
     """
-    design = make_design(_as_regressors(regressors), labels, offset)
+    design = make_design(_as_regressors(regressors), labels, offset, offset.shape[1])
     return _model(design, _fit_weights(design, None, penalty, design.zeros(), FINAL), penalty)
 
 
@@ -110,7 +124,8 @@ def choose_logistic(
     labels: Labels,
     validation: Mask,
     *,
-    offset: Floats,
+    offset: Floats | None = None,
+    n_classes: int | None = None,
     criterion: Callable[[PerSample], float] = log_loss,
 ) -> ChosenLogistic:
     """As ``fit_logistic``, with the penalty of least validation loss among ``PENALTIES``.
@@ -124,12 +139,15 @@ def choose_logistic(
         regressors: (n, D) of the fitting side, standardised by the caller.
         labels: (n,) class codes.
         validation: (n,) the samples that the penalty is chosen on.
-        offset: (n, K).
+        offset: (n, K); zeros where there is none.
+        n_classes: K, where there is no offset; the classes up to the last one that occurs without either.
         criterion: loss from the probabilities (n_v,) that the validation samples' own classes get.
     """
     order = np.concatenate([np.flatnonzero(~validation), np.flatnonzero(validation)])
-    offset = offset[order]
-    design = make_design(_as_regressors(regressors).take(order), labels[order], offset)
+    if offset is not None:
+        offset, n_classes = offset[order], offset.shape[1]
+    count = int(labels.max()) + 1 if n_classes is None else n_classes
+    design = make_design(_as_regressors(regressors).take(order), labels[order], offset, count)
     n_inner = len(labels) - int(validation.sum())
     inner, held_out = slice(0, n_inner), slice(n_inner, len(labels))
     losses: dict[int, float] = {}
@@ -158,7 +176,9 @@ def choose_logistic(
     weights = _fit_weights(design, None, PENALTIES[best], fitted[best], FINAL)
     return ChosenLogistic(
         model=_model(design, weights, PENALTIES[best]),
-        validation=_model(design, fitted[best], PENALTIES[best]).read(design.regressors, held_out, offset),
+        without=_model(design, fitted[best], PENALTIES[best]),
+        regressors=design.regressors.take(np.arange(n_inner, len(labels))),
+        offset=None if offset is None else offset[held_out],
     )
 
 

@@ -10,10 +10,8 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices, Labels, spans
 from gapkit.statistics.class_sums import class_sums
+from gapkit.statistics.stacked import HELD, ChosenRows
 from gapkit.statistics.totals import CACHED
-
-HELD = 1 << 27
-"""Bytes that are kept, and no more: 128 MiB, as much as 10 000 samples of 1 600 numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +25,7 @@ class MappedRows:
         reads: numbers that the function reads for a row, where that is more than r and the width: rows may be indices.
     """
 
-    rows: Array
+    rows: Array | ChosenRows
     width: int
     function: Callable[[Array], Floats] | None = None
     reads: int = 0
@@ -82,7 +80,7 @@ class MappedRows:
         return max(1, self.width, self.reads, *self.rows.shape[1:])
 
     @cached_property
-    def _kept(self) -> Floats | None:
+    def _kept(self) -> Array | ChosenRows | None:
         """All of them, where they are small enough; the rows themselves where nothing is done to them."""
         if self.function is None:
             return self.rows
@@ -100,6 +98,6 @@ class MappedRows:
             yield place, block if self.function is None else self.function(block)
 
 
-def as_rows(rows: Array | MappedRows) -> MappedRows:
+def as_rows(rows: Array | ChosenRows | MappedRows) -> MappedRows:
     """An array (n, r) as what may be computed in blocks."""
     return rows if isinstance(rows, MappedRows) else MappedRows(rows=rows, width=rows.shape[1])

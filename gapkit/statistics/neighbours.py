@@ -13,11 +13,23 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int64
 
-from gapkit.arrays import AnyShape, Features, Floats, Indices, Labels, Mask, PerSample, TargetProbabilities, generator
+from gapkit.arrays import (
+    AnyShape,
+    Features,
+    Floats,
+    Indices,
+    Labels,
+    Mask,
+    PerSample,
+    TargetProbabilities,
+    generator,
+    spans,
+)
 from gapkit.statistics.logistic import log_loss
 from gapkit.statistics.mapped import MappedRows
 from gapkit.statistics.scaling import Scaling, fit_scaling
 from gapkit.statistics.splits import Split
+from gapkit.statistics.totals import CACHED
 
 Nearby = Int64[np.ndarray[AnyShape, np.dtype[np.int64]], "..."]
 """Positions, or labels, (m, k) of the k neighbours of m samples."""
@@ -216,7 +228,13 @@ class ChosenNeighbours:
     @cached_property
     def scored(self) -> Floats:
         """(n_s, K) probabilities of the scored samples."""
-        return vote(self.labels[self.nearest[:, : self.model.size]], self.model.prior)
+        return np.concatenate([q for _, q in self.blocks()])
+
+    def blocks(self) -> Iterator[tuple[slice, TargetProbabilities]]:
+        """Probabilities of the scored samples, some at a time, with their places among these."""
+        near, prior = self.nearest[:, : self.model.size], self.model.prior
+        for place in spans(len(near), 8 * max(self.model.size, len(prior)), CACHED):
+            yield place, vote(self.labels[near[place]], prior)
 
 
 def vote(labels: Nearby, prior: Floats) -> TargetProbabilities:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Features, Labels, Mask, PerSample, TargetProbabilities
+from gapkit.arrays import Features, Indices, Labels, Mask, PerSample, TargetProbabilities
 from gapkit.statistics.folds import Folds
 from gapkit.statistics.logistic import choose_logistic
 from gapkit.statistics.neighbours import Neighbourhood, choose_neighbours, make_neighbourhood
@@ -21,14 +22,12 @@ class Probe:
     """A cross-fitted probe.
 
     Attributes:
-        probabilities: (n, K) of the scored samples, each from the fold that has not seen it; rows of other samples are
-            the class shares.
-        hits: (n,) 1 where the most probable class is the sample's own, else 0; 0 for samples that are not scored.
+        hits: (n,) 1 where the class that is most probable to the fold that has not seen the sample is its own, else 0;
+            0 for samples that are not scored.
         scored: (n,) the samples that a fold scores.
         chosen: (number of folds,) the hyper-parameter of each fold: the penalty 1 / C, or k.
     """
 
-    probabilities: TargetProbabilities
     hits: PerSample
     scored: Mask
     chosen: tuple[float, ...]
@@ -37,6 +36,19 @@ class Probe:
     def accuracy(self) -> float:
         """Share of the scored samples that are hits."""
         return float(self.hits[self.scored].mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What the model of a fold says of the samples that it has not seen.
+
+    Attributes:
+        chosen: its hyper-parameter: the penalty 1 / C, or k.
+        blocks: positions (m,) of some of these samples and their probabilities (m, K), made as they are asked for.
+    """
+
+    chosen: float
+    blocks: Iterator[tuple[Indices, TargetProbabilities]]
 
 
 def linear_probe(
@@ -60,21 +72,25 @@ def linear_probe(
         >>> linear_probe(np.eye(2)[labels], labels, stratified_folds(labels)).accuracy
         1.0
     """
+    return _probe(linear_held_out(features, labels, folds, groups=groups, seed=seed), labels, folds)
+
+
+def linear_held_out(
+    features: Features | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
+) -> Iterator[HeldOut]:
+    """Fold by fold, what the models of ``linear_probe`` say."""
     n_classes = int(labels.max()) + 1
-    q = np.tile(class_shares(labels, n_classes), (len(labels), 1))
-    chosen: list[float] = []
     for split in fold_splits(labels, folds, groups=groups, seed=seed):
         fitting, scored = np.flatnonzero(split.fit), np.flatnonzero(split.scored)
         scaling = fit_scaling(features, fitting)
-        fitted = choose_logistic(
+        model = choose_logistic(
             Regressors(features=features, index=fitting, scaling=scaling),
             labels[fitting],
             split.validation[fitting],
-            offset=np.zeros((len(fitting), n_classes)),
-        )
-        q[scored] = fitted.model.read(Regressors(features=features, index=scored, scaling=scaling))
-        chosen.append(fitted.model.penalty)
-    return _probe(q, labels, folds, chosen)
+            n_classes=n_classes,
+        ).model
+        unseen = Regressors(features=features, index=scored, scaling=scaling)
+        yield HeldOut(chosen=model.penalty, blocks=_placed(scored, model.blocks(unseen)))
 
 
 def knn_probe(
@@ -102,20 +118,40 @@ def knn_probe(
         >>> knn_probe(np.eye(2)[labels], labels, stratified_folds(labels)).accuracy
         1.0
     """
+    found = knn_held_out(features, labels, folds, groups=groups, seed=seed, neighbourhood=neighbourhood)
+    return _probe(found, labels, folds)
+
+
+def knn_held_out(
+    features: Features,
+    labels: Labels,
+    folds: Folds,
+    *,
+    groups: Labels | None = None,
+    seed: int = 0,
+    neighbourhood: Neighbourhood | None = None,
+) -> Iterator[HeldOut]:
+    """Fold by fold, what the models of ``knn_probe`` say."""
     n_classes = int(labels.max()) + 1
-    q = np.tile(class_shares(labels, n_classes), (len(labels), 1))
     splits = fold_splits(labels, folds, groups=groups, seed=seed)
     neighbourhood = neighbourhood or make_neighbourhood(features, splits, seed=seed)
-    chosen: list[float] = []
     for split in splits:
         fitted = choose_neighbours(neighbourhood, labels, split, class_shares(labels[split.fit], n_classes))
-        q[split.scored] = fitted.scored
-        chosen.append(float(fitted.model.size))
-    return _probe(q, labels, folds, chosen)
+        yield HeldOut(chosen=float(fitted.model.size), blocks=_placed(np.flatnonzero(split.scored), fitted.blocks()))
 
 
-def _probe(q: TargetProbabilities, labels: Labels, folds: Folds, chosen: list[float]) -> Probe:
-    """The probe, with its hits."""
-    scored = folds.ids >= 0
-    hits = (scored & (q.argmax(axis=1) == labels)).astype(np.float64)
-    return Probe(probabilities=q, hits=hits, scored=scored, chosen=tuple(chosen))
+def _placed(
+    scored: Indices, blocks: Iterator[tuple[slice, TargetProbabilities]]
+) -> Iterator[tuple[Indices, TargetProbabilities]]:
+    """Blocks of the scored samples with their positions among all samples."""
+    return ((scored[place], q) for place, q in blocks)
+
+
+def _probe(found: Iterator[HeldOut], labels: Labels, folds: Folds) -> Probe:
+    """The hits among what is said, of which no more than a block is held."""
+    hits, chosen = np.zeros(len(labels)), list[float]()
+    for fold in found:
+        chosen.append(fold.chosen)
+        for index, q in fold.blocks:
+            hits[index] = q.argmax(axis=1) == labels[index]
+    return Probe(hits=hits, scored=folds.ids >= 0, chosen=tuple(chosen))

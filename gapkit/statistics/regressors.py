@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gapkit.arrays import Features, Floats, Indices, spans
+from gapkit.arrays import Floats, Indices, spans
 from gapkit.statistics.scaling import Scaling
-from gapkit.statistics.stacked import StackedRows
+from gapkit.statistics.stacked import Rows, StackedRows
 from gapkit.statistics.totals import CACHED
 
 
@@ -26,7 +26,7 @@ class Regressors:
         beside: (n, k) further columns of all samples.
     """
 
-    features: Features | StackedRows
+    features: Rows | StackedRows
     index: Indices
     scaling: Scaling | None = None
     beside: Floats | None = None
@@ -64,3 +64,13 @@ class Regressors:
         if self.scaling is not None:
             own = self.scaling.apply(own)
         return own if self.beside is None else np.hstack([own, self.beside[index]])
+
+
+def of_width(width: int, n_classes: int) -> int:
+    """Bytes of a block of so many regressors, so that neither it nor the logits of its samples leave the cache.
+
+    Example:
+        >>> of_width(768, 10) == CACHED, of_width(4, 16) == CACHED // 4
+        (True, True)
+    """
+    return CACHED * width // max(1, width, n_classes)

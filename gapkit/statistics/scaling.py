@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, spans
-from gapkit.statistics.stacked import StackedRows
+from gapkit.statistics.stacked import ChosenRows, Rows, StackedRows, column_ends
 from gapkit.statistics.totals import CACHED
 
 LEAST_SPREAD = 1e-12
@@ -16,7 +16,7 @@ MODERATE = 2.0**200
 """Values up to it, and down to its inverse, have sums of fourth powers in float64."""
 
 
-def power_of_two(*values: Array) -> float:
+def power_of_two(*values: Array | ChosenRows) -> float:
     """The power of two in whose units very large or very small values are of order 1; 1.0 for all others.
 
     Values that are divided by it keep all of their digits.
@@ -25,10 +25,17 @@ def power_of_two(*values: Array) -> float:
         >>> power_of_two(np.array([-3.0, 0.5])), power_of_two(np.array([1e80])) == 2.0**265
         (1.0, True)
     """
-    largest = max(max(float(part.max(initial=0.0)), -float(part.min(initial=0.0))) for part in values)
+    largest = max(map(_largest, values))
     if largest == 0 or 1 / MODERATE <= largest <= MODERATE:
         return 1.0
     return 2.0 ** (int(np.frexp(largest)[1]) - 1)
+
+
+def _largest(values: Array | ChosenRows) -> float:
+    """The largest of their sizes, 0 of none."""
+    if isinstance(values, ChosenRows):
+        return max(float(np.abs(ends).max()) for ends in column_ends(values))
+    return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +60,7 @@ class Scaling:
         return scaled
 
 
-def fit_scaling(features: Features | StackedRows, index: Indices | None = None) -> Scaling:
+def fit_scaling(features: Rows | StackedRows, index: Indices | None = None) -> Scaling:
     """The scaling of these samples (n, d), or of those at ``index``; read twice, in blocks.
 
     Example:
@@ -68,7 +75,7 @@ def fit_scaling(features: Features | StackedRows, index: Indices | None = None) 
     return Scaling(columns=columns, mean=mean[columns], spread=spread[columns])
 
 
-def _mean(features: Features | StackedRows, index: Indices, centre: Floats | None) -> Floats:
+def _mean(features: Rows | StackedRows, index: Indices, centre: Floats | None) -> Floats:
     """Mean (d,) of the samples at ``index``, or of their squared distances from a centre."""
     total = np.zeros(features.shape[1])
     for place in spans(len(index), 8 * features.shape[1], CACHED):

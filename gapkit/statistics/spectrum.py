@@ -11,6 +11,7 @@ from gapkit.arrays import Features, Floats, Labels
 from gapkit.statistics.axes import Axes, dense_axes, reflected_axes
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.mapped import MappedRows
+from gapkit.statistics.stacked import Rows
 from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
 
 ROUNDING = 16 * 2.0**-52
@@ -66,13 +67,13 @@ class Spectrum:
     def coordinates(self, count: int) -> Floats:
         """Coordinates of the samples on the first axes, (n, min(count, k))."""
         if self.axes is None:
-            return self.points.rows[:, :count]
+            return np.asarray(self.points.rows)[:, :count]
         return self.points.onto(self._first(self.axes, count))
 
     def mapped(self, count: int, scale: float = 1.0) -> MappedRows:
         """Coordinates on the first axes over a scale, which are not all held where they are many."""
         if self.axes is None:
-            rows = self.points.rows[:, :count]
+            rows = np.asarray(self.points.rows)[:, :count]
             return MappedRows(rows=rows, width=rows.shape[1], function=None if scale == 1 else lambda z: z / scale)
         centre, basis = self.points.centre, self._first(self.axes, count) / scale
         return MappedRows(
@@ -105,7 +106,7 @@ class Spectrum:
 
 
 def find_spectrum(
-    features: Features, totals: Totals | None = None, points: CentredRows | None = None, *, few: bool = False
+    features: Rows, totals: Totals | None = None, points: CentredRows | None = None, *, few: bool = False
 ) -> Spectrum:
     """The spectrum of (n, d): O(n d^2 + d^3) where n > d, O(n^2 d) elsewhere.
 
@@ -123,7 +124,7 @@ def find_spectrum(
     """
     n, d = features.shape
     if n <= d:
-        return _from_rows(features)
+        return _from_rows(np.asarray(features))
     totals = totals or measure_totals(features)
     points = points or CentredRows(rows=features, centre=totals.mean)
     return _from_scatter(totals, points, reflected_axes if few else dense_axes)

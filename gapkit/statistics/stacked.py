@@ -1,12 +1,101 @@
-"""Samples of two arrays as those of one, without a copy of them."""
+"""Some rows of an array, or those of two, as the rows of one array, without a copy of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Array, Features, Floats, Indices
+from gapkit.arrays import Array, Features, Floats, Indices, spans
+
+HELD = 1 << 27
+"""Bytes that are kept, and no more: 128 MiB, as much as 10 000 samples of 1 600 numbers."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChosenRows:
+    """Rows of an array (n, d) at some positions; they are read by their places, as those of an array.
+
+    ``numpy.asarray`` makes a copy of all of them.
+
+    Attributes:
+        rows: (n, d) float64.
+        index: (m,) which row comes where.
+
+    Example:
+        >>> rows = ChosenRows(rows=np.array([[1.0], [2.0], [3.0]]), index=np.array([2, 0]))
+        >>> rows.shape, rows[:1].tolist(), np.asarray(rows).tolist()
+        ((2, 1), [[3.0]], [[3.0], [1.0]])
+    """
+
+    rows: Features
+    index: Indices
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, d)."""
+        return len(self.index), self.rows.shape[1]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return self.rows.itemsize
+
+    def __len__(self) -> int:
+        """Their number."""
+        return len(self.index)
+
+    def __getitem__(self, place: int | slice | Indices) -> Floats:
+        """The rows at these places."""
+        return self.rows[self.index[place]]
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
+        """All of them, as ``numpy.asarray`` asks for them."""
+        return self[:]
+
+
+Rows = Features | ChosenRows
+"""Rows (n, d) that are read in blocks."""
+
+
+def take_rows(rows: Rows, index: Indices) -> Rows:
+    """The rows at these positions: a copy of at most ``HELD`` bytes, or d x d numbers; of more than that none.
+
+    Example:
+        >>> take_rows(np.array([[1.0], [2.0]]), np.array([1])).tolist()
+        [[2.0]]
+    """
+    d = rows.shape[1]
+    if len(index) <= d or rows.itemsize * len(index) * d <= HELD:
+        return rows[index]
+    if isinstance(rows, ChosenRows):
+        return ChosenRows(rows=rows.rows, index=rows.index[index])
+    return ChosenRows(rows=rows, index=index)
+
+
+def row_blocks(rows: Rows, *, nbytes: int = 1 << 24) -> Iterator[Floats]:
+    """Consecutive rows, about so many bytes at a time.
+
+    Example:
+        >>> [block.tolist() for block in row_blocks(np.array([[1.0], [2.0], [3.0]]), nbytes=16)]
+        [[[1.0], [2.0]], [[3.0]]]
+    """
+    for place in spans(len(rows), rows.itemsize * rows.shape[1], nbytes):
+        yield rows[place]
+
+
+def column_means(rows: Rows) -> Floats:
+    """(d,)."""
+    if isinstance(rows, ChosenRows):
+        return np.sum([block.sum(axis=0) for block in row_blocks(rows)], axis=0) / len(rows)
+    return rows.mean(axis=0)
+
+
+def column_ends(rows: Rows) -> tuple[Floats, Floats]:
+    """Smallest and largest number of each column, (d,) each."""
+    ends = [(block.min(axis=0), block.max(axis=0)) for block in row_blocks(rows)]
+    return np.min([least for least, _ in ends], axis=0), np.max([most for _, most in ends], axis=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,8 +113,8 @@ class StackedRows:
         ((3, 1), [[3.0], [1.0]])
     """
 
-    first: Features
-    second: Array
+    first: Rows
+    second: Array | ChosenRows
     order: Indices
 
     @property

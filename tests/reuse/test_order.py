@@ -13,6 +13,11 @@ order of retention at ten times the rate, in the last block. There it was 0.95 (
 half about codes does not. CKA was 0.86, 0.26 and 0.82. A third one, written down then and before its numbers, asks the
 order after ten times as many steps at that rate, 600. It fails too: by then digits, ten classes of the source's 352,
 have destroyed as much (the interval of retention begins at 0.51 after digits and ends at 0.79 after permuted labels).
+
+In all three, digits of another data set stand for the source's modality. A fourth one, written down then and before its
+numbers, takes what is of the source's modality beyond doubt: a half of its surrogate, with its own classes. In the last
+block, seen on the digits of the other half, retention after 600 steps at the higher rate on these is above that on the
+same images with permuted labels, and above that on codes, with intervals that do not overlap.
 """
 
 from __future__ import annotations
@@ -107,6 +112,23 @@ def test_a_far_modality_leaves_less_than_a_near_one_at_a_higher_rate(faster) -> 
 @pytest.mark.xfail(strict=True, reason="from 0.51 after digits, to 0.79 after permuted labels")
 def test_after_many_steps_a_far_modality_leaves_less_than_a_near_one(example, source) -> None:
     near, permuted, far = retained(example, source, "blocks.6", FASTER, steps=600)
+    assert permuted.interval[1] < near.interval[0]
+    assert far.interval[1] < near.interval[0]
+
+
+def test_the_own_modality_is_kept_beside_permuted_labels_and_a_far_one(example, source) -> None:
+    seen = source.surrogate
+    first = np.zeros(len(seen), dtype=bool)
+    for label in np.unique(seen.y):
+        first[np.flatnonzero(seen.y == label)[::2]] = True
+    own, other = (seen.take(np.flatnonzero(half)) for half in (first, ~first))
+    options = replace(OPTIONS, layers=("blocks.6",), max_samples=750, most_classes=10)
+    found = []
+    for data, permute in ((own, False), (own, True), (codes(), False)):
+        recipe = example.Recipe(steps=600, seed=96, rate=FASTER, permute=permute)
+        tuned = example.tune(source, data, recipe)[0]
+        found.append(gk.probe(source, tuned, surrogate=other, options=options).find("blocks.6", "retention"))
+    near, permuted, far = found
     assert permuted.interval[1] < near.interval[0]
     assert far.interval[1] < near.interval[0]
 

@@ -9,16 +9,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gapkit.scores import mixture
-from gapkit.scores.c2st import c2st_auc
-from gapkit.scores.inputs import ScoreInputs
+from gapkit.scores import catalogue, coding, coding_blocks, distance_estimates, mixture
+from gapkit.scores.c2st import C2st, c2st_auc
+from gapkit.scores.distance_estimates import estimate_distance
+from gapkit.scores.estimating import EstimateOptions, estimate_scores
+from gapkit.scores.frechet import Frechet
+from gapkit.scores.inputs import PairInputs, ScoreInputs
 from gapkit.scores.mixture import MixtureOptions
 from gapkit.scores.n_leep import NLEEP, n_leep
 from gapkit.scores.probes import knn_accuracy
+from gapkit.scores.sliced import SlicedWasserstein
 from gapkit.scores.subsample import canonical_order
-from gapkit.statistics import design, mapped, neighbours, totals
+from gapkit.scores.transrate import transrate
+from gapkit.statistics import centred, class_sums, design, mapped, neighbours, regressors, scaling, stacked, totals
 from gapkit.statistics.folds import stratified_folds
-from gapkit.statistics.probes import linear_probe
+from gapkit.statistics.probes import linear_held_out, linear_probe
 
 
 @pytest.fixture
@@ -32,6 +37,12 @@ def nothing_held(monkeypatch):
     monkeypatch.setattr(design, "HELD", 1 << 18)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
     monkeypatch.setattr(neighbours, "BLOCK_ENTRIES", 1 << 16)
+    for module in (stacked, coding, coding_blocks):
+        monkeypatch.setattr(module, "HELD", 1 << 18)
+    for module in (centred, scaling, totals, regressors):
+        monkeypatch.setattr(module, "CACHED", 1 << 18)
+    monkeypatch.setattr(class_sums, "SUMMED", 1 << 18)
+    monkeypatch.setattr(design, "LOGITS", 1 << 16)
 
 
 def labelled(n, width, signal=1.0):
@@ -106,7 +117,10 @@ def test_the_area_is_that_of_one_array_in_order(n, width):
     features = np.concatenate([larger[canonical_order(larger)], smaller[canonical_order(smaller)]])
     labels = np.repeat([0, 1], [len(larger), len(smaller)])
     folds = stratified_folds(labels, seed=1)
-    scores = linear_probe(features, labels, folds, seed=1).probabilities[:, 1]
+    scores = np.zeros(len(labels))
+    for fold in linear_held_out(features, labels, folds, seed=1):
+        for index, q in fold.blocks:
+            scores[index] = q[:, 1]
     sides = [(folds.ids == fold, labels[folds.ids == fold]) for fold in range(5)]
     areas = [roc_auc_score(own, scores[held]) for held, own in sides]
     pairs = [(own == 0).sum() * (own == 1).sum() for _, own in sides]
@@ -118,3 +132,78 @@ def test_the_area_does_not_depend_on_what_is_held(request):
     whole = c2st_auc(x, y)
     request.getfixturevalue("nothing_held")
     assert c2st_auc(x, y) == pytest.approx(whole, abs=1e-5)  # where a descent ends is rounding
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_the_linear_probe_holds_no_probabilities(monkeypatch):
+    """Of 60 classes; some numbers for each sample are left, and the features are few."""
+    monkeypatch.setattr(regressors, "CACHED", 1 << 14)
+
+    def probe(features, labels):
+        classes = labels + 4 * (np.arange(len(labels)) % 15)
+        linear_probe(features, classes, stratified_folds(classes, 2))
+
+    assert growth(probe, (1200, 3600), 6) * 6 < 0.4 * 60
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_a_class_of_many_samples_is_coded_without_a_copy_of_it():
+    assert growth(transrate, (2000, 6000), 64) < 0.15
+
+
+NO_TEST = EstimateOptions(permutations=0)
+SCORES = [
+    score
+    for score in catalogue.scores()
+    if score.traits.name not in {"leep", "nce", "n_leep", "parc", "knn_accuracy", "linear_probe_accuracy"}
+]
+
+
+def estimated(features, labels):
+    """Rows of scores whose intervals are computed from the samples that are left."""
+    found = estimate_scores(SCORES, ScoreInputs(features=features, labels=labels), NO_TEST)
+    assert all(one.row.interval for one in found)
+    return found
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_intervals_hold_no_copy_of_the_samples_that_are_left():
+    assert growth(estimated, (2000, 6000), 64) < 0.3
+
+
+@pytest.mark.parametrize("n", [900, 60])
+def test_intervals_do_not_depend_on_what_is_held(n, request):
+    given = labelled(n, 40)
+    whole = estimated(*given)
+    request.getfixturevalue("nothing_held")
+    for module in (stacked, coding, coding_blocks):
+        request.getfixturevalue("monkeypatch").setattr(module, "HELD", 1 << 13)
+    for one, again in zip(whole, estimated(*given), strict=True):
+        assert again.row.value == pytest.approx(one.row.value, rel=1e-10)
+        assert again.row.interval == pytest.approx(one.row.interval, rel=1e-8)
+
+
+def told(distance, features, labels):
+    """A distance with its interval and its floor."""
+    first, second = halves(features, labels)
+    given = PairInputs(target=first, surrogate=second, target_labels=labels[: len(first)])
+    return estimate_distance(distance, given, NO_TEST)
+
+
+@pytest.mark.usefixtures("nothing_held")
+@pytest.mark.parametrize("distance", [Frechet(), SlicedWasserstein(projections=4), C2st(folds=2)])
+def test_intervals_and_floors_of_distances_hold_no_copy_of_the_sides(distance, monkeypatch):
+    monkeypatch.setattr(distance_estimates, "BLOCKS", 4)
+    assert growth(lambda *given: told(distance, *given), (2000, 5000), 128) < 0.3
+
+
+@pytest.mark.parametrize("distance", catalogue.distances(2)[:6], ids=lambda distance: distance.traits.name)
+def test_distances_do_not_depend_on_what_is_held(distance, request):
+    given = labelled(600, 12)
+    whole = told(distance, *given)
+    request.getfixturevalue("nothing_held")
+    request.getfixturevalue("monkeypatch").setattr(stacked, "HELD", 1 << 12)
+    again = told(distance, *given)
+    for name in ("value", "floor", "halves"):
+        assert getattr(again, name) == pytest.approx(getattr(whole, name), rel=1e-5, abs=1e-9)
+    assert again.interval == pytest.approx(whole.interval, rel=1e-3)

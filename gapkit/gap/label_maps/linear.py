@@ -100,7 +100,8 @@ def fit_linear(
         Regressors(features=features, index=fitting, scaling=scaling, beside=log_q),
         own_labels,
         validation,
-        offset=np.zeros((len(own_labels), len(part.prior))) if log_q is None else log_q[fitting],
+        offset=None if log_q is None else log_q[fitting],
+        n_classes=len(part.prior),
         criterion=mixed_loss(own_prior),
     )
     own = chosen.validation[np.arange(len(own_prior)), own_labels[validation]]
