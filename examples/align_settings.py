@@ -3,7 +3,8 @@
     python examples/align_settings.py DATA OUT [--targets fsdd,uci_har] [--seeds 3] [--workers 2] [--table]
 
 DATA holds NAME.npz files with x, y and split. The settings are lambda, alpha, the loss on the surrogate, the lengths of
-warm-up and alignment, the learning rates, and other methods beside them; the steps of fine-tuning are the same in all.
+warm-up and alignment, the learning rates, and other methods beside them; but for ``finetune+`` all have the same steps
+of fine-tuning.
 Training samples are few, as a source should help most there: half of 600, and the others choose and judge. A setting
 on a target is a ``.json`` file in OUT, one number for each seed: what is there is not computed again, and the table is
 made from these files alone. No test sample's value is kept or looked at.
@@ -17,8 +18,9 @@ import os
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -61,36 +63,76 @@ def settings() -> dict[str, Lesson]:
     }
 
 
-def train(data: Path, out: Path, target: str, name: str, samples: int, seeds: int) -> None:
-    """Train one setting, and write its validation metrics."""
-    options = gk.AlignOptions(
-        lesson=settings()[name], seeds=tuple(range(seeds)), max_samples=samples, max_test=20, measure=False, probe=False
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        source = gk.load_source("vit", device="cpu")
-        found = gk.align(source, gk.load_target(data / f"{target}.npz"), options=options, folder=Path(folder))
-    path = file_of(out, target, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps([run.validation for run in found.runs]).encode())
-    print(f"{target} {name}", file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
 
+    Attributes:
+        data: folder of the targets.
+        out: folder of the metrics.
+        samples: for training and validation together.
+        seeds: how many.
+    """
 
-def file_of(out: Path, target: str, name: str) -> Path:
-    """Where a setting's metrics are."""
-    return out / target / f"{name.replace(' ', '_').replace('/', '-')}.json"
+    data: Path
+    out: Path
+    samples: int
+    seeds: int
 
+    def file(self, target: str, name: str) -> Path:
+        """Where a setting's metrics are; other samples and seeds have other files."""
+        stem = name.replace(" ", "_").replace("/", "-")
+        return self.out / f"{target}-{self.samples}-{self.seeds}" / f"{stem}.json"
 
-def table(out: Path, targets: tuple[str, ...], names: tuple[str, ...]) -> str:
-    """A line for each setting: the metric on each target, and how far MoNA's defaults are ahead, seed by seed."""
-    lines = [f"{'setting':<16}" + "".join(f"{target:<16}" for target in targets) + "defaults less it (standard error)"]
-    for name in names:
-        found = [np.array(json.loads(file_of(out, target, name).read_text("utf-8"))) for target in targets]
-        default = [np.array(json.loads(file_of(out, target, DEFAULT).read_text("utf-8"))) for target in targets]
-        apart = np.concatenate([first - second for first, second in zip(default, found, strict=True)])
-        error = apart.std(ddof=1) / np.sqrt(len(apart))
-        said = "" if name == DEFAULT else f"{apart.mean():+.3f} ({error:.3f})"
-        lines.append(f"{name:<16}" + "".join(f"{values.mean():<16.3f}" for values in found) + said)
-    return "\n".join(line.rstrip() for line in lines)
+    def train(self, target: str, name: str) -> None:
+        """Train one setting, and write its validation metrics."""
+        options = gk.AlignOptions(
+            lesson=settings()[name],
+            seeds=tuple(range(self.seeds)),
+            max_samples=self.samples,
+            max_test=20,
+            measure=False,
+            probe=False,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            source = gk.load_source("vit", device="cpu")
+            found = gk.align(source, gk.load_target(self.data / f"{target}.npz"), options=options, folder=Path(folder))
+        path = self.file(target, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps([run.validation for run in found.runs]).encode())
+        print(f"{target} {name}", file=sys.stderr, flush=True)
+
+    def train_missing(self, targets: tuple[str, ...], names: tuple[str, ...], workers: int) -> None:
+        """What has no file, several at a time; the first failure stops what has not begun."""
+        missing = [(target, name) for name, target in product(names, targets) if not self.file(target, name).is_file()]
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that start anew
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            done = [pool.submit(self.train, target, name) for target, name in missing]
+            try:
+                for one in done:
+                    one.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def read(self, target: str, name: str) -> np.ndarray:
+        """Validation metric of each seed."""
+        return np.array(json.loads(self.file(target, name).read_text("utf-8")))
+
+    def table(self, targets: tuple[str, ...], names: tuple[str, ...]) -> str:
+        """A line for each setting: the metric on each target, and how far the defaults are ahead, seed by seed."""
+        names = tuple(name for name in names if all(self.file(target, name).is_file() for target in targets))
+        head = f"{'setting':<16}" + "".join(f"{target:<16}" for target in targets)
+        lines = [head + f"{DEFAULT} less it (standard error)"]
+        for name in names:
+            found = [self.read(target, name) for target in targets]
+            line = f"{name:<16}" + "".join(f"{values.mean():<16.3f}" for values in found)
+            if name != DEFAULT and DEFAULT in names:
+                apart = np.concatenate([self.read(target, DEFAULT) for target in targets]) - np.concatenate(found)
+                line += f"{apart.mean():+.3f}"
+                line += f" ({apart.std(ddof=1) / np.sqrt(len(apart)):.3f})" if len(apart) > 1 else ""
+            lines.append(line.rstrip())
+        return "\n".join(lines) if names else ""
 
 
 def main() -> None:
@@ -106,19 +148,10 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what is there, and compute nothing")
     given = parser.parse_args()
     targets, names = tuple(given.targets.split(",")), tuple(given.settings.split(","))
+    comparison = Comparison(given.data, given.out, given.samples, given.seeds)
     if not given.table:
-        missing = [
-            (target, name) for name, target in product(names, targets) if not file_of(given.out, target, name).is_file()
-        ]
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        with ProcessPoolExecutor(given.workers) as pool:
-            done = [
-                pool.submit(train, given.data, given.out, target, name, given.samples, given.seeds)
-                for target, name in missing
-            ]
-            for one in done:
-                one.result()
-    print(table(given.out, targets, names))
+        comparison.train_missing(targets, names, given.workers)
+    print(comparison.table(targets, names))
 
 
 if __name__ == "__main__":

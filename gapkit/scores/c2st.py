@@ -14,7 +14,7 @@ from gapkit.scores.inputs import PairInputs
 from gapkit.scores.subsample import canonical_order, swaps_sides
 from gapkit.statistics.folds import stratified_folds
 from gapkit.statistics.probes import linear_held_out
-from gapkit.statistics.stacked import ChosenRows, Rows, StackedRows
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, StackedRows
 from gapkit.types import Traits
 
 
@@ -128,7 +128,7 @@ def roc_area(negative: PerSample, positive: Floats) -> float:
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * len(negative)))
 
 
-def _auc(x: Rows, y: Floats | ChosenRows, groups: tuple[Labels, Indices] | None, folds: int, seed: int) -> float:
+def _auc(x: FeatureRows, y: Floats | ChosenRows, groups: tuple[Labels, Indices] | None, folds: int, seed: int) -> float:
     """The area of features that have been checked."""
     check_sizes(x, y, name=f"{folds} folds", least=folds)
     sides, orders = (x, y), (canonical_order(x), canonical_order(y))
@@ -155,7 +155,7 @@ def _auc(x: Rows, y: Floats | ChosenRows, groups: tuple[Labels, Indices] | None,
 
 def _groups(given: Array | None, n: int) -> Labels:
     """Codes of groups; each sample its own where none are given."""
-    return np.arange(n, dtype=np.int64) if given is None else given
+    return np.arange(n, dtype=np.int64) if given is None else encode(given, n, "groups")
 
 
 def _check_groups(x_groups: Labels, y_groups: Indices, folds: int) -> None:

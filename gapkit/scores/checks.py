@@ -9,7 +9,7 @@ from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
 from gapkit.statistics.checks import check_features
 from gapkit.statistics.mapped import MappedRows
-from gapkit.statistics.stacked import ChosenRows, Rows
+from gapkit.statistics.stacked import ChosenRows, FeatureRows
 
 ROW_SUM_TOLERANCE = 1e-3
 """Float16 and float32 softmax rows are off by less."""
@@ -39,7 +39,7 @@ def check_pair(x: Array, y: Array, names: tuple[str, str] = ("x", "y")) -> tuple
     return first, second
 
 
-def check_sizes(x: Rows, y: Floats | ChosenRows, *, name: str, least: int = 2) -> None:
+def check_sizes(x: FeatureRows, y: Floats | ChosenRows, *, name: str, least: int = 2) -> None:
     """Refuse two samples of which one is too small.
 
     Raises:

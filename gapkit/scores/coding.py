@@ -38,7 +38,7 @@ def rate_of_rows(rows: CentredRows, index: Indices, epsilon: float) -> float:
     if n <= d or rows.rows.itemsize * n * d <= HELD:
         return coding_rate(rows.take(index), epsilon)
     gram, scale = np.zeros((d, d), order="F"), 1 / (n * epsilon)
-    for span in spans(n, rows.rows.itemsize * d, HELD):
+    for span in spans(n, rows.rows.itemsize * d, HELD // 2):
         part = rows.take(index[span])
         gram = cast("Any", blas).dsyrk(scale, part.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
     return rate_of(gram)

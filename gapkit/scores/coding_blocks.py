@@ -29,10 +29,10 @@ from gapkit.scores.coding import SMALL, TRUSTED, cholesky, rate_of_rows, trusted
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.leave_out import LeaveOut, leave_out
 from gapkit.statistics.spectrum import ROUNDING
-from gapkit.statistics.stacked import HELD, Rows
+from gapkit.statistics.stacked import HELD, FeatureRows
 
 
-def rates_without(rows: Rows, ids: Labels, centre: Floats, centres: Floats, epsilon: float) -> Floats:
+def rates_without(rows: FeatureRows, ids: Labels, centre: Floats, centres: Floats, epsilon: float) -> Floats:
     """``R_b`` (g,) of one class without each block; 0 where nothing is left of it.
 
     Args:
@@ -172,7 +172,7 @@ class _Class:
     def _add(self, sums: Floats, index: Indices) -> Floats:
         """Scatter and sum with some rows more."""
         d = self.rows.rows.shape[1]
-        for span in spans(len(index), 8 * d, HELD):
+        for span in spans(len(index), 8 * d, HELD // 2):
             rows = self.rows.take(index[span])
             sums = sums + np.column_stack([rows.T @ rows, rows.sum(axis=0)])
         return sums

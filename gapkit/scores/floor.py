@@ -13,7 +13,7 @@ from gapkit.errors import OptionError, UndefinedError
 from gapkit.scores.inputs import Distance, PairInputs
 from gapkit.scores.subsample import subsample
 from gapkit.statistics.folds import inner_folds
-from gapkit.statistics.stacked import Rows, take_rows
+from gapkit.statistics.stacked import FeatureRows, take_rows
 
 FLOOR_STREAM, DRAW_STREAM = 44, 45
 SPLITS = 3
@@ -104,12 +104,12 @@ def noise_floor(
         _Side(name="surrogate", features=pair.surrogate, labels=pair.surrogate_labels, groups=groups[1]),
     )
     halves = [[_halves(side, (pair.seed, place, split)) for split in range(splits)] for place, side in enumerate(sides)]
-    size = min(len(half.features) for side in halves for both in side for half in both)
+    size = min(len(half) for side in halves for both in side for half in both)
     measure = distance.anchored(pair) if isinstance(distance, Anchored) else distance.between
     found = np.empty((splits, 3))
     for split in range(splits):
-        first, second = (half.cut(size, pair.seed) for half in halves[0][split])
-        third, fourth = (half.cut(size, pair.seed) for half in halves[1][split])
+        first, second = (sides[0].cut(half, size, pair.seed) for half in halves[0][split])
+        third, fourth = (sides[1].cut(half, size, pair.seed) for half in halves[1][split])
         for place, (a, b) in enumerate(((first, second), (third, fourth), (first, third))):
             found[split, place] = measure(
                 PairInputs(
@@ -132,7 +132,7 @@ class _Side:
     """Target or surrogate, or a part of it."""
 
     name: str
-    features: Rows
+    features: FeatureRows
     labels: Array | None
     groups: Array | None
 
@@ -145,9 +145,10 @@ class _Side:
             groups=None if self.groups is None else self.groups[rows],
         )
 
-    def cut(self, size: int, seed: int) -> _Side:
-        """So many of the samples, with the shares of classes that all have."""
-        return self.take(subsample(len(self.features), size, seed=seed, stream=DRAW_STREAM, labels=self.labels))
+    def cut(self, half: Indices, size: int, seed: int) -> _Side:
+        """So many of the samples of a half, with the shares of classes that all of it have."""
+        labels = None if self.labels is None else self.labels[half]
+        return self.take(half[subsample(len(half), size, seed=seed, stream=DRAW_STREAM, labels=labels)])
 
 
 def _remedy(side: _Side) -> str:
@@ -155,8 +156,8 @@ def _remedy(side: _Side) -> str:
     return "use --group none" if side.name == "target" else "give a surrogate of more groups, or without them"
 
 
-def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[_Side, _Side]:
-    """Two random halves, by whole groups."""
+def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[Indices, Array]:
+    """Positions of two random halves, by whole groups."""
     n, (seed, place, split) = len(side.features), stream
     units = n if side.groups is None else len(np.unique(side.groups))
     if units < 2:
@@ -171,4 +172,4 @@ def _halves(side: _Side, stream: tuple[int, int, int]) -> tuple[_Side, _Side]:
     dealt = inner_folds(codes, parts, groups=side.groups, seed=int(rng.random() * 2**31))
     order: Indices = rng.permutation(int(dealt.max()) + 1).astype(np.int64)
     first = np.isin(dealt, order[: len(order) // 2])
-    return side.take(np.flatnonzero(first)), side.take(np.flatnonzero(~first))
+    return np.flatnonzero(first), np.flatnonzero(~first)

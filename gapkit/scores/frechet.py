@@ -10,7 +10,7 @@ import numpy as np
 from gapkit.arrays import Array, Floats
 from gapkit.scores.checks import check_pair, check_sizes
 from gapkit.scores.inputs import PairInputs
-from gapkit.statistics.stacked import ChosenRows, Rows, row_blocks
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, row_blocks
 from gapkit.types import Traits
 
 LEAST_ROWS, ROWS_PER_FEATURE = 1024, 4
@@ -77,7 +77,7 @@ class Frechet:
         return pair.in_features_units(_frechet(pair.target, pair.surrogate), squared=True)
 
 
-def _frechet(x: Rows, y: Floats | ChosenRows) -> float:
+def _frechet(x: FeatureRows, y: Floats | ChosenRows) -> float:
     """The distance of features that have been checked."""
     check_sizes(x, y, name="a covariance")
     origin = x[0]
@@ -90,12 +90,12 @@ def _frechet(x: Rows, y: Floats | ChosenRows) -> float:
     return apart + spread
 
 
-def _mean(x: Rows, origin: Floats) -> Floats:
+def _mean(x: FeatureRows, origin: Floats) -> Floats:
     """The mean (d,) less the origin: of features that lie far from 0, only differences keep their digits."""
     return np.sum([(block - origin).sum(axis=0) for block in row_blocks(x)], axis=0) / len(x)
 
 
-def _triangle(x: Rows, mean: Floats) -> Floats:
+def _triangle(x: FeatureRows, mean: Floats) -> Floats:
     """R (at most min(n, d) rows, d) with ``R' R`` the unbiased covariance, by QR of some rows after the others.
 
     Nothing is squared, so that the smallest variances keep their digits.

@@ -16,7 +16,7 @@ from gapkit.options import check_least
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum, find_spectrum
-from gapkit.statistics.stacked import ChosenRows, Rows, take_rows
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, take_rows
 from gapkit.statistics.totals import Totals, measure_totals
 from gapkit.statistics.whitening import Whitening, find_whitening
 from gapkit.types import Traits
@@ -39,7 +39,7 @@ class ScoreInputs:
         expected: labellings that scores are about to be asked for in turn, which saves them work; filled by who asks.
     """
 
-    features: Rows
+    features: FeatureRows
     labels: Array
     log_probabilities: LogProbabilities | None = None
     groups: Labels | None = None
@@ -137,7 +137,7 @@ class PairInputs:
         unit: of the features of both sides, found from them: 1 but for very large or very small ones.
     """
 
-    target: Rows
+    target: FeatureRows
     surrogate: Array | ChosenRows
     target_labels: Array | None = None
     surrogate_labels: Array | None = None

@@ -157,7 +157,8 @@ class PARC:
     def _standardised(self, inputs: ScoreInputs) -> Floats:
         """The features, or their principal coordinates, with unit variance; what does not vary is left out."""
         if self.components is None:
-            return fit_scaling(inputs.whole).apply(inputs.whole)
+            features = inputs.whole
+            return fit_scaling(features).apply(features)
         points = inputs.spectrum.coordinates(self.components)
         points = points / np.sqrt(np.square(points).mean(axis=0))
         return points * np.where((points**3).sum(axis=0) < 0, -1.0, 1.0)

@@ -187,11 +187,12 @@ class KnnAccuracy(FoldedAccuracy):
         """
         folds, groups, seed = self.folds(inputs), inputs.groups, inputs.seed
         splits = fold_splits(inputs.labels, folds, groups=groups, seed=seed)
-        near = make_neighbourhood(inputs.whole, splits, seed=seed)
+        features = inputs.whole
+        near = make_neighbourhood(features, splits, seed=seed)
 
         def probe(labels: Array) -> Probe:
             codes = by_occurrence(labels)[0]
-            return knn_probe(inputs.whole, codes, folds, groups=groups, seed=seed, neighbourhood=near)
+            return knn_probe(features, codes, folds, groups=groups, seed=seed, neighbourhood=near)
 
         return ShareOfHits(probe=probe)
 
@@ -231,7 +232,7 @@ class LinearProbeAccuracy(FoldedAccuracy):
 
         def probe(labels: Array) -> Probe:
             codes = by_occurrence(labels)[0]
-            return linear_probe(inputs.whole, codes, folds, groups=inputs.groups, seed=inputs.seed)
+            return linear_probe(inputs.features, codes, folds, groups=inputs.groups, seed=inputs.seed)
 
         return ShareOfHits(probe=probe)
 

@@ -12,7 +12,7 @@ from gapkit.arrays import AnyShape, Array, Floats, generator
 from gapkit.options import check_least, check_number
 from gapkit.scores.checks import check_pair
 from gapkit.scores.inputs import PairInputs
-from gapkit.statistics.stacked import ChosenRows, Rows, row_blocks
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, row_blocks
 from gapkit.types import Traits
 
 DIRECTION_STREAM = 43
@@ -107,7 +107,7 @@ def _check_options(projections: int, p: float) -> None:
     check_number("p", p, least=1)
 
 
-def _sliced(x: Rows, y: Floats | ChosenRows, along: Directions, p: float) -> float:
+def _sliced(x: FeatureRows, y: Floats | ChosenRows, along: Directions, p: float) -> float:
     """The distance along these directions, some of them at a time."""
     n, m = len(x), len(y)
     # Quantile functions are steps at i / n and j / m: over the common denominator n m, both are exact integers.
@@ -124,7 +124,7 @@ def _sliced(x: Rows, y: Floats | ChosenRows, along: Directions, p: float) -> flo
     return float(_power_mean(found, np.full(len(found), 1 / len(found)), p)[0])
 
 
-def _project(x: Rows, origin: Floats, along: Directions) -> Floats:
+def _project(x: FeatureRows, origin: Floats, along: Directions) -> Floats:
     """Sorted ``(x - origin) t`` (n, count): of features that lie far from 0, only differences keep their digits."""
     projected = np.concatenate([(block - origin) @ along for block in row_blocks(x)])
     projected.sort(axis=0)

@@ -7,7 +7,7 @@ import numpy as np
 from gapkit.arrays import Floats, Indices, Labels, generator
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.scaling import power_of_two
-from gapkit.statistics.stacked import ChosenRows, Rows, column_ends, column_means
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, column_ends, column_means
 
 PAIR_STREAM = 40
 ORDER_STREAM = 41
@@ -52,7 +52,7 @@ def subsample(n: int, limit: int, *, seed: int, stream: int, labels: Labels | No
     return np.sort(by_class[((np.arange(limit) + start) * (n / limit)).astype(np.int64)])
 
 
-def canonical_order(features: Rows) -> Indices:
+def canonical_order(features: FeatureRows) -> Indices:
     """An order of the samples (n,) that does not depend on the one they are in.
 
     They come by their distance from the mean, which shifts, orthogonal maps and scales keep, and those at one distance
@@ -77,20 +77,20 @@ def canonical_order(features: Rows) -> Indices:
     return np.lexsort((along, radius)).astype(np.int64)
 
 
-def swaps_sides(x: Rows, y: Floats | ChosenRows) -> bool:
+def swaps_sides(x: FeatureRows, y: Floats | ChosenRows) -> bool:
     """Whether y is the first of the two sides, whichever argument it is: the larger one, of equals the wider one."""
     if len(x) != len(y):
         return len(y) > len(x)
     return total_variance(y) > total_variance(x)
 
 
-def total_variance(features: Rows) -> float:
+def total_variance(features: FeatureRows) -> float:
     """Of all features together, in blocks of samples."""
     rows = CentredRows(rows=features, centre=column_means(features))
     return sum(float(np.square(block).sum()) for _, block in rows) / len(features)
 
 
-def subsample_pair(x: Rows, y: Floats | ChosenRows, limit: int, *, seed: int) -> tuple[Floats, Floats]:
+def subsample_pair(x: FeatureRows, y: Floats | ChosenRows, limit: int, *, seed: int) -> tuple[Floats, Floats]:
     """At most ``limit`` of each of two samples, drawn independently of each other.
 
     What is drawn depends neither on the order of the samples nor on which of the two is x, and stays the same under
@@ -111,7 +111,7 @@ def subsample_pair(x: Rows, y: Floats | ChosenRows, limit: int, *, seed: int) ->
     return _draw(x, limit, seed, int(swapped)), _draw(y, limit, seed, int(not swapped))
 
 
-def _draw(features: Rows, limit: int, seed: int, side: int) -> Floats:
+def _draw(features: FeatureRows, limit: int, seed: int, side: int) -> Floats:
     """At most ``limit`` of the samples."""
     n = len(features)
     if n <= limit:

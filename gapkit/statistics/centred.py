@@ -9,7 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Floats, Indices, Labels
 from gapkit.statistics.class_sums import class_sums, several_class_sums
-from gapkit.statistics.stacked import Rows, row_blocks
+from gapkit.statistics.stacked import FeatureRows, row_blocks
 from gapkit.statistics.totals import CACHED
 
 TOGETHER = 128
@@ -27,7 +27,7 @@ class CentredRows:
             at a time. May change.
     """
 
-    rows: Rows
+    rows: FeatureRows
     centre: Floats | None = None
     expected: list[Array] = field(default_factory=list[Array], repr=False)
     _latest: list[tuple[Labels, Floats]] = field(default_factory=list[tuple[Labels, Floats]], init=False, repr=False)

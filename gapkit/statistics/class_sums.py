@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]
 
 from gapkit.arrays import Array, Floats, Indices, Labels
-from gapkit.statistics.stacked import Rows, row_blocks
+from gapkit.statistics.stacked import FeatureRows, row_blocks
 
 SUMMED = 1 << 22
 """Bytes of a block that is added up by class: enough to be worth the overhead of a sparse product."""
@@ -24,7 +24,7 @@ def class_counts(codes: Labels, n_classes: int) -> Indices:
     return np.bincount(codes, minlength=n_classes).astype(np.int64)
 
 
-def class_sums(features: Rows, codes: Labels, n_classes: int, centre: Floats | None = None) -> Floats:
+def class_sums(features: FeatureRows, codes: Labels, n_classes: int, centre: Floats | None = None) -> Floats:
     """``sum of (x_i - centre)`` over the samples of each class, (K, d); 0 for a class without a sample.
 
     The centre is subtracted before anything is added, so that a large mean costs no digits. Blocks of rows are, so that
@@ -45,7 +45,7 @@ def class_sums(features: Rows, codes: Labels, n_classes: int, centre: Floats | N
     return several_class_sums(features, codes[:, None], n_classes, centre)[0]
 
 
-def several_class_sums(features: Rows, codes: Array, n_classes: int, centre: Floats) -> Array:
+def several_class_sums(features: FeatureRows, codes: Array, n_classes: int, centre: Floats) -> Array:
     """As ``class_sums``, of m labellings (n, m), in one pass: (m, K, d), each to the last bit as alone.
 
     Example:

@@ -1,7 +1,7 @@
 """k nearest neighbours: exact, for every fold from one pass over the distances.
 
 Memory beside the features: some hundred indices of neighbours for each sample, six blocks of ``BLOCK_BYTES``, and of
-standardised features ``mapped.HELD`` bytes; more of them are computed again for every block of queries.
+standardised features ``stacked.HELD`` bytes; more of them are computed again for every block of queries.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from gapkit.statistics.neighbours import Neighbourhood, choose_neighbours, make_
 from gapkit.statistics.regressors import Regressors
 from gapkit.statistics.scaling import fit_scaling
 from gapkit.statistics.splits import class_shares, fold_splits
-from gapkit.statistics.stacked import StackedRows
+from gapkit.statistics.stacked import FeatureRows, StackedRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class HeldOut:
 
 
 def linear_probe(
-    features: Features | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
+    features: FeatureRows | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
 ) -> Probe:
     """Multinomial logistic regression on standardised features, cross-fitted; C by log loss on the inner split.
 
@@ -76,7 +76,7 @@ def linear_probe(
 
 
 def linear_held_out(
-    features: Features | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
+    features: FeatureRows | StackedRows, labels: Labels, folds: Folds, *, groups: Labels | None = None, seed: int = 0
 ) -> Iterator[HeldOut]:
     """Fold by fold, what the models of ``linear_probe`` say."""
     n_classes = int(labels.max()) + 1

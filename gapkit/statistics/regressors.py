@@ -9,7 +9,7 @@ import numpy as np
 
 from gapkit.arrays import Floats, Indices, spans
 from gapkit.statistics.scaling import Scaling
-from gapkit.statistics.stacked import Rows, StackedRows
+from gapkit.statistics.stacked import FeatureRows, StackedRows
 from gapkit.statistics.totals import CACHED
 
 
@@ -26,7 +26,7 @@ class Regressors:
         beside: (n, k) further columns of all samples.
     """
 
-    features: Rows | StackedRows
+    features: FeatureRows | StackedRows
     index: Indices
     scaling: Scaling | None = None
     beside: Floats | None = None
@@ -73,4 +73,4 @@ def of_width(width: int, n_classes: int) -> int:
         >>> of_width(768, 10) == CACHED, of_width(4, 16) == CACHED // 4
         (True, True)
     """
-    return CACHED * width // max(1, width, n_classes)
+    return CACHED * max(1, width) // max(1, width, n_classes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, spans
-from gapkit.statistics.stacked import ChosenRows, Rows, StackedRows, column_ends
+from gapkit.statistics.stacked import ChosenRows, FeatureRows, StackedRows, column_ends
 from gapkit.statistics.totals import CACHED
 
 LEAST_SPREAD = 1e-12
@@ -60,7 +60,7 @@ class Scaling:
         return scaled
 
 
-def fit_scaling(features: Rows | StackedRows, index: Indices | None = None) -> Scaling:
+def fit_scaling(features: FeatureRows | StackedRows, index: Indices | None = None) -> Scaling:
     """The scaling of these samples (n, d), or of those at ``index``; read twice, in blocks.
 
     Example:
@@ -75,7 +75,7 @@ def fit_scaling(features: Rows | StackedRows, index: Indices | None = None) -> S
     return Scaling(columns=columns, mean=mean[columns], spread=spread[columns])
 
 
-def _mean(features: Rows | StackedRows, index: Indices, centre: Floats | None) -> Floats:
+def _mean(features: FeatureRows | StackedRows, index: Indices, centre: Floats | None) -> Floats:
     """Mean (d,) of the samples at ``index``, or of their squared distances from a centre."""
     total = np.zeros(features.shape[1])
     for place in spans(len(index), 8 * features.shape[1], CACHED):

@@ -11,7 +11,7 @@ from gapkit.arrays import Features, Floats, Labels
 from gapkit.statistics.axes import Axes, dense_axes, reflected_axes
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.mapped import MappedRows
-from gapkit.statistics.stacked import Rows
+from gapkit.statistics.stacked import FeatureRows
 from gapkit.statistics.totals import Totals, ledoit_wolf, measure_totals
 
 ROUNDING = 16 * 2.0**-52
@@ -106,7 +106,7 @@ class Spectrum:
 
 
 def find_spectrum(
-    features: Rows, totals: Totals | None = None, points: CentredRows | None = None, *, few: bool = False
+    features: FeatureRows, totals: Totals | None = None, points: CentredRows | None = None, *, few: bool = False
 ) -> Spectrum:
     """The spectrum of (n, d): O(n d^2 + d^3) where n > d, O(n^2 d) elsewhere.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class ChosenRows:
         """Their number."""
         return len(self.index)
 
-    def __getitem__(self, place: int | slice | Indices) -> Floats:
+    def __getitem__(self, place: int | np.integer[Any] | slice | Indices) -> Floats:
         """The rows at these places."""
         return self.rows[self.index[place]]
 
@@ -55,11 +56,11 @@ class ChosenRows:
         return self[:]
 
 
-Rows = Features | ChosenRows
+FeatureRows = Features | ChosenRows
 """Rows (n, d) that are read in blocks."""
 
 
-def take_rows(rows: Rows, index: Indices) -> Rows:
+def take_rows(rows: FeatureRows, index: Indices) -> Floats | ChosenRows:
     """The rows at these positions: a copy of at most ``HELD`` bytes, or d x d numbers; of more than that none.
 
     Example:
@@ -74,7 +75,7 @@ def take_rows(rows: Rows, index: Indices) -> Rows:
     return ChosenRows(rows=rows, index=index)
 
 
-def row_blocks(rows: Rows, *, nbytes: int = 1 << 24) -> Iterator[Floats]:
+def row_blocks(rows: FeatureRows, *, nbytes: int = 1 << 24) -> Iterator[Floats]:
     """Consecutive rows, about so many bytes at a time.
 
     Example:
@@ -85,14 +86,14 @@ def row_blocks(rows: Rows, *, nbytes: int = 1 << 24) -> Iterator[Floats]:
         yield rows[place]
 
 
-def column_means(rows: Rows) -> Floats:
+def column_means(rows: FeatureRows) -> Floats:
     """(d,)."""
     if isinstance(rows, ChosenRows):
         return np.sum([block.sum(axis=0) for block in row_blocks(rows)], axis=0) / len(rows)
     return rows.mean(axis=0)
 
 
-def column_ends(rows: Rows) -> tuple[Floats, Floats]:
+def column_ends(rows: FeatureRows) -> tuple[Floats, Floats]:
     """Smallest and largest number of each column, (d,) each."""
     ends = [(block.min(axis=0), block.max(axis=0)) for block in row_blocks(rows)]
     return np.min([least for least, _ in ends], axis=0), np.max([most for _, most in ends], axis=0)
@@ -113,7 +114,7 @@ class StackedRows:
         ((3, 1), [[3.0], [1.0]])
     """
 
-    first: Rows
+    first: FeatureRows
     second: Array | ChosenRows
     order: Indices
 

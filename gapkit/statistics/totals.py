@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapkit.arrays import Floats, Indices, Mask, spans
-from gapkit.statistics.stacked import Rows
+from gapkit.statistics.stacked import FeatureRows
 
 CACHED = 1 << 20
 """Bytes of a block that is read twice: it stays in the processor's cache."""
@@ -106,7 +106,7 @@ class Mean:
         return self.origin + self.offset
 
 
-def absorb_mean(features: Rows, mean: Mean | None, index: Indices) -> Mean:
+def absorb_mean(features: FeatureRows, mean: Mean | None, index: Indices) -> Mean:
     """A mean with the samples at ``index`` more; theirs alone where there is none."""
     more = _measure_mean(features, index)
     if mean is None:
@@ -116,7 +116,7 @@ def absorb_mean(features: Rows, mean: Mean | None, index: Indices) -> Mean:
     return Mean(n=n, origin=mean.origin, offset=mean.offset + apart * (more.n / n))
 
 
-def _measure_mean(features: Rows, at: Indices | None) -> Mean:
+def _measure_mean(features: FeatureRows, at: Indices | None) -> Mean:
     """The mean of these samples, or of those at some positions."""
     n, origin = len(features) if at is None else len(at), features[0 if at is None else at[0]].copy()
     sums = np.zeros(features.shape[1])
@@ -125,13 +125,13 @@ def _measure_mean(features: Rows, at: Indices | None) -> Mean:
     return Mean(n=n, origin=origin, offset=sums / n)
 
 
-def absorb_totals(features: Rows, totals: Totals | None, index: Indices) -> Totals:
+def absorb_totals(features: FeatureRows, totals: Totals | None, index: Indices) -> Totals:
     """Totals with the samples at ``index`` more; theirs alone where there are none."""
     more = measure_totals(features, index)
     return more if totals is None else merge_totals(totals, more)
 
 
-def measure_totals(features: Rows, at: Indices | None = None) -> Totals:
+def measure_totals(features: FeatureRows, at: Indices | None = None) -> Totals:
     """The sums of these samples (n, d), n >= 1; two passes, so that a large mean costs no digits.
 
     Of a constant column, whatever its value, all sums are exactly 0.
@@ -201,7 +201,7 @@ def _moved(sums: Totals, first: Floats, shift: Floats) -> tuple[Floats, float]:
     return cubes, fourths
 
 
-def _pieces(features: Rows, at: Indices | None, nbytes: int) -> Iterator[Floats]:
+def _pieces(features: FeatureRows, at: Indices | None, nbytes: int) -> Iterator[Floats]:
     """Consecutive rows, or those at some positions, about so many bytes at a time."""
     for place in spans(len(features) if at is None else len(at), features.itemsize * features.shape[1], nbytes):
         yield features[place] if at is None else features[at[place]]

@@ -11,7 +11,7 @@ from scipy import linalg  # pyright: ignore[reportMissingTypeStubs]
 from gapkit.arrays import Features, Floats, Indices, Labels
 from gapkit.statistics.centred import CentredRows
 from gapkit.statistics.spectrum import tolerance
-from gapkit.statistics.stacked import Rows
+from gapkit.statistics.stacked import FeatureRows
 from gapkit.statistics.totals import Totals, measure_totals
 
 
@@ -39,7 +39,7 @@ class Whitening:
         return solved.T
 
 
-def find_whitening(features: Rows, totals: Totals | None = None, points: CentredRows | None = None) -> Whitening:
+def find_whitening(features: FeatureRows, totals: Totals | None = None, points: CentredRows | None = None) -> Whitening:
     """The basis, by a pivoted Cholesky factor of the correlations where n > d, else by a singular value decomposition.
 
     Columns are scaled to unit length first, so that no column is too small to count. A column is a combination of

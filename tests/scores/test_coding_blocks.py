@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapkit.scores import coding_blocks
-from gapkit.scores.coding import coding_rate
+from gapkit.scores.coding import coding_rate, rate_of_rows
 from gapkit.scores.coding_blocks import rates_without
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.transrate import TransRate
@@ -38,11 +38,11 @@ def anew(monkeypatch):
     """How often a block is coded by itself."""
     calls = []
 
-    def counted(rows, epsilon):
-        calls.append(len(rows))
-        return coding_rate(rows, epsilon)
+    def counted(rows, index, epsilon):
+        calls.append(len(index))
+        return rate_of_rows(rows, index, epsilon)
 
-    monkeypatch.setattr(coding_blocks, "coding_rate", counted)
+    monkeypatch.setattr(coding_blocks, "rate_of_rows", counted)
     return calls
 
 

@@ -204,6 +204,7 @@ def test_distances_do_not_depend_on_what_is_held(distance, request):
     request.getfixturevalue("nothing_held")
     request.getfixturevalue("monkeypatch").setattr(stacked, "HELD", 1 << 12)
     again = told(distance, *given)
+    assert whole.interval is not None
     for name in ("value", "floor", "halves"):
         assert getattr(again, name) == pytest.approx(getattr(whole, name), rel=1e-5, abs=1e-9)
     assert again.interval == pytest.approx(whole.interval, rel=1e-3)

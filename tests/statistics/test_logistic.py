@@ -100,6 +100,18 @@ def test_the_penalty_is_the_best_of_all_that_could_be_tried(seed, signal):
     assert chosen.model.predict(x) == pytest.approx(whole.predict(x), abs=3e-3)
 
 
+def test_no_offset_is_one_of_zeros():
+    x, labels = blobs(3, 90, 4)
+    validation = np.arange(90) % 4 == 0
+    zero = choose_logistic(x, labels, validation, offset=zeros(labels))
+    for more in ({}, {"n_classes": int(labels.max()) + 1}):
+        none = choose_logistic(x, labels, validation, **more)
+        assert (none.model.weights == zero.model.weights).all()
+        assert (none.validation == zero.validation).all()
+    wider = choose_logistic(x, labels, validation, n_classes=int(labels.max()) + 3)
+    assert wider.validation.shape[1] == labels.max() + 3
+
+
 def test_half_decades_beside_the_best_decade_are_tried_too():
     found = set()
     for seed in range(6):
@@ -157,7 +169,7 @@ def correlated(seed, n=60, width=8, n_classes=3):
     x = rng.normal(size=(n, width)) @ rng.normal(size=(width, width))
     labels = np.append(np.arange(n_classes), rng.integers(n_classes, size=n - n_classes))
     offset = rng.normal(size=(n, n_classes))
-    return make_design(Regressors(features=x, index=np.arange(n)), labels, offset), x, labels, offset
+    return make_design(Regressors(features=x, index=np.arange(n)), labels, offset, n_classes), x, labels, offset
 
 
 def naive_log_p(design, weights, x, offset):
