@@ -42,7 +42,7 @@ from jaxtyping import jaxtyped  # noqa: E402
 
 # These take what users give them and check it themselves, in words; what their fields hold afterwards is annotated.
 FIRST_CALLS = 20
-CALLS: Counter[Callable[..., Any]] = Counter()
+CALLS: Counter[str] = Counter()
 VALIDATES = {"gapkit.types.Activations.__init__", "gapkit.types.Target.__init__"}
 
 
@@ -78,12 +78,14 @@ def check_first_calls(thing: Any = None, *, typechecker: Any) -> Any:
             thing.__init__ = check_first_calls(thing.__init__, typechecker=typechecker)
         return thing
     checked = jaxtyped(thing, typechecker=typechecker)
+    # By its name: a closure that is kept would keep what it has been given.
+    name = f"{thing.__module__}.{thing.__qualname__}"
 
     @functools.wraps(thing)
     def first_calls(*arguments: Any, **options: Any) -> Any:
-        if CALLS[checked] >= FIRST_CALLS:
+        if CALLS[name] >= FIRST_CALLS:
             return thing(*arguments, **options)
-        CALLS[checked] += 1
+        CALLS[name] += 1
         return checked(*arguments, **options)
 
     return first_calls

@@ -13,6 +13,9 @@ from gapkit.arrays import Array, Features, Floats, Indices, spans
 HELD = 1 << 27
 """Bytes that are kept, and no more: 128 MiB, as much as 10 000 samples of 1 600 numbers."""
 
+STREAMED = 1 << 24
+"""Bytes of a block that is read once."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChosenRows:
@@ -75,14 +78,14 @@ def take_rows(rows: FeatureRows, index: Indices) -> Floats | ChosenRows:
     return ChosenRows(rows=rows, index=index)
 
 
-def row_blocks(rows: FeatureRows, *, nbytes: int = 1 << 24) -> Iterator[Floats]:
-    """Consecutive rows, about so many bytes at a time.
+def row_blocks(rows: FeatureRows, *, nbytes: int | None = None) -> Iterator[Floats]:
+    """Consecutive rows, about so many bytes at a time (None: ``STREAMED``).
 
     Example:
         >>> [block.tolist() for block in row_blocks(np.array([[1.0], [2.0], [3.0]]), nbytes=16)]
         [[[1.0], [2.0]], [[3.0]]]
     """
-    for place in spans(len(rows), rows.itemsize * rows.shape[1], nbytes):
+    for place in spans(len(rows), rows.itemsize * rows.shape[1], nbytes or STREAMED):
         yield rows[place]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gapkit.scores import catalogue, coding, coding_blocks, distance_estimates, mixture
+from gapkit.scores import catalogue, coding, coding_blocks, distance_estimates, frechet, mixture
 from gapkit.scores.c2st import C2st, c2st_auc
 from gapkit.scores.distance_estimates import estimate_distance
 from gapkit.scores.estimating import EstimateOptions, estimate_scores
@@ -31,8 +31,12 @@ def nothing_held(monkeypatch):
     """Small blocks, and no more than a few rows kept."""
     monkeypatch.setattr(mapped, "HELD", 1 << 18)
     monkeypatch.setattr(mapped, "CACHED", 1 << 18)
-    leep = import_module("gapkit.scores.leep")  # by its name, gapkit.scores has the function
-    for module in (mixture, design, totals, leep):
+    monkeypatch.setattr(stacked, "STREAMED", 1 << 16)
+    monkeypatch.setattr(frechet, "LEAST_ROWS", 64)
+    monkeypatch.setattr(frechet, "ROWS_PER_FEATURE", 1)
+    # By their names, gapkit.scores has functions.
+    leep, sfda = (import_module(f"gapkit.scores.{name}") for name in ("leep", "sfda"))
+    for module in (mixture, design, totals, leep, sfda):
         monkeypatch.setattr(module, "MULTIPLIED", 1 << 18)
     monkeypatch.setattr(design, "HELD", 1 << 18)
     monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1 << 20)
@@ -193,8 +197,9 @@ def told(distance, features, labels):
 @pytest.mark.usefixtures("nothing_held")
 @pytest.mark.parametrize("distance", [Frechet(), SlicedWasserstein(projections=4), C2st(folds=2)])
 def test_intervals_and_floors_of_distances_hold_no_copy_of_the_sides(distance, monkeypatch):
+    """A copy would be 0.75; folds, orders and positions take some numbers for each sample, with C2ST about fifty."""
     monkeypatch.setattr(distance_estimates, "BLOCKS", 4)
-    assert growth(lambda *given: told(distance, *given), (2000, 5000), 128) < 0.3
+    assert growth(lambda *given: told(distance, *given), (2000, 5000), 128) < 0.5
 
 
 @pytest.mark.parametrize("distance", catalogue.distances(2)[:6], ids=lambda distance: distance.traits.name)
