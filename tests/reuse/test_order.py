@@ -17,7 +17,8 @@ have destroyed as much (the interval of retention begins at 0.51 after digits an
 In all three, digits of another data set stand for the source's modality. A fourth one, written down then and before its
 numbers, takes what is of the source's modality beyond doubt: a half of its surrogate, with its own classes. In the last
 block, seen on the digits of the other half, retention after 600 steps at the higher rate on these is above that on the
-same images with permuted labels, and above that on codes, with intervals that do not overlap.
+same images with permuted labels, and above that on codes, with intervals that do not overlap. It fails as well: the
+interval begins at 0.83 with the own labels and ends at 0.96 with permuted ones.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def test_after_many_steps_a_far_modality_leaves_less_than_a_near_one(example, so
     assert far.interval[1] < near.interval[0]
 
 
+@pytest.mark.xfail(strict=True, reason="from 0.83 after the own labels, to 0.96 after permuted ones")
 def test_the_own_modality_is_kept_beside_permuted_labels_and_a_far_one(example, source) -> None:
     seen = source.surrogate
     first = np.zeros(len(seen), dtype=bool)
