@@ -39,5 +39,10 @@ def terminate(number: int, frame: FrameType | None) -> None:
 
 
 def stop_code() -> int:
-    """The exit code of a command that was interrupted or terminated."""
+    """The exit code of a command that was interrupted or terminated; the process ends with it.
+
+    An interrupt that leaves the source of an ``exec``, as imports run some, has Python end by SIGINT under ``-m``, even
+    where it is caught: what runs next in this way makes it forget.
+    """
+    exec("")  # noqa: S102
     return TERMINATED if terminations else INTERRUPTED
