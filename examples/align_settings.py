@@ -19,11 +19,13 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from align_study import finish
 
 import gapkit as gk
 from gapkit.files import write_atomically
@@ -107,13 +109,7 @@ class Comparison:
         missing = [(target, name) for name, target in product(names, targets) if not self.file(target, name).is_file()]
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that start anew
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            done = [pool.submit(self.train, target, name) for target, name in missing]
-            try:
-                for one in done:
-                    one.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            finish(pool, [partial(self.train, target, name) for target, name in missing])
 
     def read(self, target: str, name: str) -> np.ndarray:
         """Validation metric of each seed."""

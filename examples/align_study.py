@@ -16,7 +16,8 @@ import argparse
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -121,13 +122,18 @@ def each(workers: int, trainings: list[Training]) -> None:
     """Those without a finished run folder, several at a time; the first failure stops what has not begun."""
     missing = [one for one in trainings if not (one.folder / "result.json").is_file()]
     with ThreadPoolExecutor(workers) as pool:
-        done = [pool.submit(one) for one in missing]
-        try:
-            for one in done:
-                one.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        finish(pool, missing)
+
+
+def finish(pool: Executor, calls: Sequence[Callable[[], None]]) -> None:
+    """Wait for all calls; the first failure stops what has not begun."""
+    done = [pool.submit(one) for one in calls]
+    try:
+        for one in done:
+            one.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def read(folder: Path) -> gk.AlignmentResult:

@@ -119,16 +119,16 @@ def blocks(array: Array, *, nbytes: int = 1 << 24) -> Iterator[Array]:
         yield array[place]
 
 
-def spans(n: int, row: int, nbytes: int) -> Iterator[slice]:
-    """Consecutive places among n rows of ``row`` bytes each, each of about ``nbytes``.
+def spans(n: int, row: int, nbytes: int, *, first: int = 0) -> Iterator[slice]:
+    """Consecutive places among n rows of ``row`` bytes each, from the row ``first`` on, each of about ``nbytes``.
 
     Example:
         >>> [(place.start, place.stop) for place in spans(5, 8, 16)]
         [(0, 2), (2, 4), (4, 5)]
     """
     step = max(1, nbytes // max(1, row))
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
+    for start in range(first, first + n, step):
+        yield slice(start, min(start + step, first + n))
 
 
 def log_softmax(logits: Array) -> LogProbabilities:

@@ -136,19 +136,16 @@ class _Side:
     labels: Array | None
     groups: Array | None
 
-    def take(self, rows: Array) -> _Side:
-        """The samples at these positions."""
+    def cut(self, half: Indices, size: int, seed: int) -> _Side:
+        """So many of the samples of a half, with the shares of classes that all of it have."""
+        labels = None if self.labels is None else self.labels[half]
+        rows = half[subsample(len(half), size, seed=seed, stream=DRAW_STREAM, labels=labels)]
         return _Side(
             name=self.name,
             features=take_rows(self.features, rows),
             labels=None if self.labels is None else self.labels[rows],
             groups=None if self.groups is None else self.groups[rows],
         )
-
-    def cut(self, half: Indices, size: int, seed: int) -> _Side:
-        """So many of the samples of a half, with the shares of classes that all of it have."""
-        labels = None if self.labels is None else self.labels[half]
-        return self.take(half[subsample(len(half), size, seed=seed, stream=DRAW_STREAM, labels=labels)])
 
 
 def _remedy(side: _Side) -> str:

@@ -115,8 +115,7 @@ class Design:
         """The regressors in blocks (width, m), with their places."""
         if self.rotated is not None:
             first, end = (0, len(self.labels)) if place is None else (place.start, place.stop)
-            for span in spans(end - first, np.dtype(PRECISION).itemsize * self.n_classes, LOGITS):
-                at = slice(first + span.start, first + span.stop)
+            for at in spans(end - first, np.dtype(PRECISION).itemsize * self.n_classes, LOGITS, first=first):
                 yield at, self.rotated[:, at]
             return
         for at, x in self.regressors.blocks(place, nbytes=of_width(self.regressors.width, self.n_classes)):

@@ -54,8 +54,7 @@ class Regressors:
             [(0, 2, [[4.0], [1.0]])]
         """
         first, end = (0, len(self)) if place is None else (place.start, place.stop)
-        for span in spans(end - first, 8 * self.width, nbytes):
-            at = slice(first + span.start, first + span.stop)
+        for at in spans(end - first, 8 * self.width, nbytes, first=first):
             yield at, self._rows(self.index[at])
 
     def _rows(self, index: Indices) -> Floats:

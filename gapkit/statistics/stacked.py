@@ -73,6 +73,17 @@ def take_rows(rows: FeatureRows, index: Indices) -> Floats | ChosenRows:
     d = rows.shape[1]
     if len(index) <= d or rows.itemsize * len(index) * d <= HELD:
         return rows[index]
+    return chosen_rows(rows, index)
+
+
+def chosen_rows(rows: FeatureRows, index: Indices) -> ChosenRows:
+    """The rows at these positions, not copied; chosen ones of chosen ones are those of the array.
+
+    Example:
+        >>> rows = chosen_rows(chosen_rows(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0])), np.array([1]))
+        >>> rows.index.tolist(), rows[:].tolist()
+        ([0], [[1.0]])
+    """
     if isinstance(rows, ChosenRows):
         return ChosenRows(rows=rows.rows, index=rows.index[index])
     return ChosenRows(rows=rows, index=index)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from gapkit.arrays import Floats, Indices, Mask, spans
-from gapkit.statistics.stacked import FeatureRows
+from gapkit.arrays import Floats, Indices, Mask
+from gapkit.statistics.stacked import FeatureRows, chosen_rows, row_blocks
 
 CACHED = 1 << 20
 """Bytes of a block that is read twice: it stays in the processor's cache."""
@@ -108,7 +107,7 @@ class Mean:
 
 def absorb_mean(features: FeatureRows, mean: Mean | None, index: Indices) -> Mean:
     """A mean with the samples at ``index`` more; theirs alone where there is none."""
-    more = _measure_mean(features, index)
+    more = _measure_mean(chosen_rows(features, index))
     if mean is None:
         return more
     apart = (more.origin - mean.origin) + (more.offset - mean.offset)
@@ -116,11 +115,10 @@ def absorb_mean(features: FeatureRows, mean: Mean | None, index: Indices) -> Mea
     return Mean(n=n, origin=mean.origin, offset=mean.offset + apart * (more.n / n))
 
 
-def _measure_mean(features: FeatureRows, at: Indices | None) -> Mean:
-    """The mean of these samples, or of those at some positions."""
-    n, origin = len(features) if at is None else len(at), features[0 if at is None else at[0]].copy()
-    sums = np.zeros(features.shape[1])
-    for block in _pieces(features, at, CACHED):
+def _measure_mean(features: FeatureRows) -> Mean:
+    """The mean of these samples."""
+    n, origin, sums = len(features), features[0].copy(), np.zeros(features.shape[1])
+    for block in row_blocks(features, nbytes=CACHED):
         sums += (block - origin).sum(axis=0)
     return Mean(n=n, origin=origin, offset=sums / n)
 
@@ -145,10 +143,11 @@ def measure_totals(features: FeatureRows, at: Indices | None = None) -> Totals:
         >>> totals.n, totals.mean.tolist(), totals.scatter.tolist(), totals.cubes.tolist(), totals.fourths
         (3, [1000002.0], [[14.0]], [18.0], 98.0)
     """
-    mean, d = _measure_mean(features, at), features.shape[1]
+    features = features if at is None else chosen_rows(features, at)
+    mean, d = _measure_mean(features), features.shape[1]
     n, origin, centre = mean.n, mean.origin, mean.value
     sums, scatter, fourths = np.zeros((2, d)), np.zeros((d, d)), 0.0
-    for block in _pieces(features, at, MULTIPLIED):
+    for block in row_blocks(features, nbytes=MULTIPLIED):
         z = block - centre
         squares = np.einsum("ij,ij->i", z, z)
         scatter += z.T @ z
@@ -199,9 +198,3 @@ def _moved(sums: Totals, first: Floats, shift: Floats) -> tuple[Floats, float]:
         + n * length**2
     )
     return cubes, fourths
-
-
-def _pieces(features: FeatureRows, at: Indices | None, nbytes: int) -> Iterator[Floats]:
-    """Consecutive rows, or those at some positions, about so many bytes at a time."""
-    for place in spans(len(features) if at is None else len(at), features.itemsize * features.shape[1], nbytes):
-        yield features[place] if at is None else features[at[place]]
