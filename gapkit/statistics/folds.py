@@ -119,9 +119,12 @@ def _units_per_class(codes: Labels, units: Labels) -> Indices:
 
 
 def _spread(codes: Labels, n_folds: int, rng: np.random.Generator) -> Labels:
-    """Deal the samples out class by class, each class going on where the last one stopped."""
-    shuffled = rng.permutation(len(codes))
-    order = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    """Deal the samples out class by class, each class going on where the last one stopped.
+
+    Each class is shuffled for itself: where samples of two classes change places, nothing else does.
+    """
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    order = np.concatenate([rng.permutation(own) for own in members])
     folds = np.empty(len(codes), dtype=np.int64)
     folds[order] = np.arange(len(codes)) % n_folds
     return folds

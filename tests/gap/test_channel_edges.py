@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from gapkit.gap.label_maps import partition as partitions
 from gapkit.gap.label_maps.channel import fit_channel
 from gapkit.gap.label_maps.channel_in_sample import fit_in_sample
 from gapkit.gap.label_maps.channel_parts import fit_parts
+from gapkit.gap.label_maps.partition import IGNORED, PartitionFit
 from gapkit.gap.label_maps.parts import fold_parts, whole_part
 from gapkit.gap.label_maps.tempering import log_of, sort_samples
 from gapkit.statistics.folds import stratified_folds
@@ -26,22 +29,28 @@ def strict_fits(samples, parts):
     return [start.injection for start in starts], partitions.fit_parts(samples, parts, starts)
 
 
-def permuted_fits(made, parts_labels, source, target):
-    """Channels on the same parts after renaming source and target classes."""
-    labels = target[parts_labels]
-    samples, order = sort_samples(made.log_p[:, source], labels, len(target))
-    parts = []
-    folds = stratified_folds(parts_labels, 3, seed=1)
-    for part in fold_parts(parts_labels, folds, groups=None, n_classes=len(target), seed=1):
-        moved = part.take(order)
-        parts.append(
-            type(moved)(fit=moved.fit, inner=moved.inner, scored=moved.scored, prior=part.prior[np.argsort(target)])
+def permuted_fits(made, source, target):
+    """Channels on the same parts and from the same partitions, source and target classes being renamed."""
+    folds = stratified_folds(made.labels, 3, seed=1)
+    parts = fold_parts(made.labels, folds, groups=None, n_classes=len(target), seed=1)
+    plain, home = sort_samples(made.log_p, made.labels, len(target))
+    _, found = strict_fits(plain, [part.take(home) for part in parts])
+    samples, order = sort_samples(made.log_p[:, source], target[made.labels], len(target))
+    back = np.argsort(target)
+    moved = [replace(part.take(order), prior=part.prior[back]) for part in parts]
+
+    def read(reading):
+        return np.append(target, IGNORED)[reading[source]]
+
+    renamed = [
+        PartitionFit(
+            partition=replace(fit.partition, reading=read(fit.partition.reading), prior=fit.partition.prior[back]),
+            inner=read(fit.inner),
         )
-    _, made_partitions = strict_fits(samples, parts)
-    fits = fit_parts(samples, parts, partitions=made_partitions)
-    back = np.empty(len(labels), dtype=np.int64)
-    back[order] = np.arange(len(labels))
-    q = [fit.channel.predict_log(samples.log_p)[back][:, target] for fit in fits]
+        for fit in found
+    ]
+    fits = fit_parts(samples, moved, partitions=renamed)
+    q = [fit.channel.predict_log(samples.log_p)[np.argsort(order)][:, target] for fit in fits]
     return q, [(fit.channel.temperature, fit.channel.pseudo_count, fit.channel.start) for fit in fits]
 
 
@@ -49,8 +58,8 @@ def permuted_fits(made, parts_labels, source, target):
 def test_renaming_classes_changes_nothing_but_names(world, seed):
     made = world(seed, n=160, n_source=10, sharpness=4.0)
     rng = np.random.default_rng(seed)
-    plain, chosen = permuted_fits(made, made.labels, np.arange(10), np.arange(4))
-    moved, again = permuted_fits(made, made.labels, rng.permutation(10), rng.permutation(4))
+    plain, chosen = permuted_fits(made, np.arange(10), np.arange(4))
+    moved, again = permuted_fits(made, rng.permutation(10), rng.permutation(4))
     assert chosen == again
     for left, right in zip(plain, moved, strict=True):
         check_same(left, right)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,37 @@ def test_sums_of_logs_are_those_of_each_factor(width, spread, sign):
 def test_many_rows_of_few_factors_are_summed_too(width):
     factors = 1 + np.random.default_rng(width).random((FEW, width))
     assert sum_logs(factors) == pytest.approx(np.log(factors).sum(axis=1), rel=1e-13)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 16.0])
+def test_bounds_from_class_means_are_below_the_loss_and_closer_than_those_of_all_samples(temperature):
+    problem = drawn_problem(3, temperature)
+    for seed in range(5):
+        rest = problem.columns[np.random.default_rng(seed).permutation(24)[:4]].sum(axis=0)
+        exact = np.log(rest + problem.columns).mean(axis=1)
+        bound = problem.class_means.bound(np.log(rest))
+        loose = np.logaddexp(np.log(rest).mean(), -problem.log_cost.sum(axis=0))
+        assert (bound <= exact + 1e-12).all()
+        assert (bound >= loose - 1e-12).all()
+
+
+def test_target_classes_without_a_fitted_sample_bound_nothing():
+    problem = drawn_problem(5)
+    fewer = problem.shares.copy()
+    kept = np.arange(len(problem.weights)) >= np.rint(fewer[0] * len(problem.weights))
+    fewer[0] = 0
+    scale = 1 / fewer.sum()
+    costs = problem.log_cost * scale
+    costs[0] = 0
+    smaller = replace(
+        problem,
+        columns=problem.columns[:, kept],
+        weights=problem.weights[kept] * scale,
+        shares=fewer * scale,
+        log_cost=costs,
+    )
+    rest = smaller.columns[:4].sum(axis=0)
+    assert (smaller.class_means.bound(np.log(rest)) <= np.log(rest + smaller.columns).mean(axis=1) + 1e-12).all()
 
 
 def test_rows_out_of_range_are_summed_one_by_one_and_others_are_not_touched_by_them():
@@ -67,17 +100,20 @@ def test_the_best_source_class_for_a_target_class_is_that_of_trying_each(tempera
         for y in range(problem.shape[0]):
             sigma = rng.permutation(problem.shape[1])[: problem.shape[0]]
             expected = naive_best(problem, sigma, y)
-            assert _best_for(problem, sigma, y, -problem.log_cost.sum(axis=0)) == expected
+            found, loss = _best_for(problem, sigma, y, problem.loss(sigma))
+            assert found == expected
             moves += expected != sigma[y]
+            sigma[y] = expected
+            assert loss == pytest.approx(problem.loss(sigma), rel=1e-12)
     assert moves > 20
 
 
 def test_what_sweeps_have_answered_before_changes_nothing(monkeypatch):
     problem, rng, asked = drawn_problem(0), np.random.default_rng(0), []
 
-    def best_for(problem, sigma, y, log_sums):
+    def best_for(problem, sigma, y, loss):
         asked.append((y, *sigma.tolist()))
-        return _best_for(problem, sigma, y, log_sums)
+        return _best_for(problem, sigma, y, loss)
 
     monkeypatch.setattr(injection_search, "_best_for", best_for)
     known = {}
@@ -87,10 +123,10 @@ def test_what_sweeps_have_answered_before_changes_nothing(monkeypatch):
         while stayed < 5:
             moved = naive_best(problem, expected, y)
             stayed, expected[y], y = (stayed + 1 if moved == expected[y] else 1), moved, (y + 1) % 5
-        assert np.array_equal(_sweep(problem, start, known), expected)
+        assert np.array_equal(_sweep(problem, start, problem.loss(start), known), expected)
     assert len(set(asked)) == len(asked)
     before = len(asked)
-    _sweep(problem, starts[0], known)
+    _sweep(problem, starts[0], problem.loss(starts[0]), known)
     assert len(asked) == before
 
 

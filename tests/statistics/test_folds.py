@@ -73,6 +73,17 @@ def test_names_of_classes_and_groups_do_not_matter():
         assert np.array_equal(first.ids, second.ids)
 
 
+def test_samples_of_two_classes_that_change_places_take_their_folds_along_and_no_other_moves():
+    labels, _ = draw(1, 200, 4, 1)
+    for fold in (lambda given: stratified_folds(given, 5).ids, lambda given: inner_folds(given, 4)):
+        before = fold(labels)
+        first = 1 + int(np.argmax(labels[20:-1] != labels[21:])) + 19
+        order = np.arange(200)
+        order[[first, first + 1]] = first + 1, first
+        assert labels[first] != labels[first + 1]
+        assert np.array_equal(fold(labels[order]), before[order])
+
+
 def test_seed_decides():
     labels, _ = draw(0, 100, 3, 1)
     assert np.array_equal(stratified_folds(labels, seed=1).ids, stratified_folds(labels, seed=1).ids)

@@ -67,6 +67,7 @@ def make_problems(tempered: Tempered, masks: list[Mask]) -> list[InjectionProble
         InjectionProblem(
             columns=tempered.columns,
             weights=weights[:, m] / sizes[m],
+            shares=shares[:, m],
             log_cost=-log_sums[..., m],
             mass_cost=shares[:, m, None] - mass_sums[..., m],
             centred_cost=shares[:, m, None] * log_sums[..., m].sum(axis=0) - log_sums[..., m],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from math import perm
 
@@ -39,8 +40,33 @@ FEW_DESCENTS = 4
 """So many products with one vector take less time than one with as many."""
 LEAST_MASS = 1e-300
 """Of a subset without one source class, so that its inverse is finite; one that is left holds the floor at least."""
-Answers = dict[tuple[int, tuple[int, ...]], int]
-"""Target class and sigma to the source class that is best for it, the others as they are."""
+Answers = dict[tuple[int, tuple[int, ...]], tuple[int, float]]
+"""Target class and sigma to the source class that is best for it, the others as they are, and the loss with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMeans:
+    """A lower bound of ``(1/n) sum_i log(r_i + p_iz)`` from geometric means within the target classes.
+
+    ``mean log(r + p) >= log(exp(mean log r) + exp(mean log p))`` (Mahler), class by class: with the means of all
+    samples it is looser, for r is small where the source class that is replaced holds the mass.
+
+    Attributes:
+        starts: (K,) the first sample of each target class that has some; samples are sorted by class.
+        sizes: (K,) samples of these classes.
+        shares: (K,) the same as parts of all.
+        means: (K_s, K) geometric means of each source class.
+    """
+
+    starts: Indices
+    sizes: Floats
+    shares: Floats
+    means: Floats
+
+    def bound(self, log_rest: PerSample) -> Floats:
+        """The bound for each source class (K_s,), from ``log r`` (n,)."""
+        rest = np.exp(np.add.reduceat(log_rest, self.starts) / self.sizes)
+        return np.log(rest + self.means) @ self.shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +74,10 @@ class InjectionProblem:
     """What the search needs of the fitting samples.
 
     Attributes:
-        columns: (K_s, n) tempered probabilities, transposed: the search reads whole source classes.
+        columns: (K_s, n) tempered probabilities, transposed: the search reads whole source classes. Samples are sorted
+            by target class.
         weights: (n,) 1/m for the m fitting samples, 0 for the others.
+        shares: (K_t,) weight of each target class.
         log_cost: (K_t, K_s) C above.
         mass_cost: (K_t, K_s) ``(1/m) sum_{i: y_i = y} (1 - p_iz)``.
         centred_cost: (K_t, K_s) as C, for ``log p - mean_i log p``.
@@ -57,6 +85,7 @@ class InjectionProblem:
 
     columns: Floats
     weights: PerSample
+    shares: Floats
     log_cost: Floats
     mass_cost: Floats
     centred_cost: Floats
@@ -75,6 +104,19 @@ class InjectionProblem:
         """The same problem without the samples that it is not fitted to."""
         fitted = self.weights > 0
         return replace(self, columns=take_samples(self.columns, fitted), weights=self.weights[fitted])
+
+    @cached_property
+    def class_means(self) -> ClassMeans:
+        """What bounds the loss from below; of a compact problem."""
+        present = np.flatnonzero(self.shares)
+        shares: Floats = self.shares[present]
+        sizes = np.rint(shares * len(self.weights))
+        return ClassMeans(
+            starts=(np.cumsum(sizes) - sizes).astype(np.int64),
+            sizes=sizes,
+            shares=shares,
+            means=np.ascontiguousarray(np.exp(-self.log_cost[present] / shares[:, None]).T),
+        )
 
     def log_mass(self, subset: Indices) -> float:
         """``(1/n) sum_i log S_i`` of a subset of source classes."""
@@ -200,7 +242,7 @@ def _settle(problem: InjectionProblem, sigma: Indices, known: Answers) -> tuple[
     sigma = _permute(problem, sigma)
     loss = problem.loss(sigma)
     while True:
-        swept = _sweep(problem, sigma, known)
+        swept = _sweep(problem, sigma, loss, known)
         moved = _permute(problem, swept)
         moved_loss = problem.loss(moved)
         if moved_loss >= loss - LEAST_GAIN:
@@ -210,54 +252,54 @@ def _settle(problem: InjectionProblem, sigma: Indices, known: Answers) -> tuple[
             return loss, sigma
 
 
-def _sweep(problem: InjectionProblem, sigma: Indices, known: Answers) -> Indices:
+def _sweep(problem: InjectionProblem, sigma: Indices, loss: float, known: Answers) -> Indices:
     """The best source class for one target class at a time, round and round, until none moves."""
     sigma, stayed, y = sigma.copy(), 0, 0
-    log_sums = -problem.log_cost.sum(axis=0)
     while stayed < len(sigma):
         key = (y, tuple(sigma.tolist()))
         if key not in known:
-            known[key] = _best_for(problem, sigma, y, log_sums)
-        moved = known[key]
+            known[key] = _best_for(problem, sigma, y, loss)
+        moved, loss = known[key]
         stayed = stayed + 1 if moved == sigma[y] else 1
         sigma[y] = moved
         # The answer for the moved sigma is the same: others are as they were, and none of them gains anything.
-        known[y, tuple(sigma.tolist())] = moved
+        known[y, tuple(sigma.tolist())] = moved, loss
         y = (y + 1) % len(sigma)
     return sigma
 
 
-def _best_for(problem: InjectionProblem, sigma: Indices, y: int, log_sums: Floats) -> int:
-    """The source class for target class y that has the least loss, the others as they are; bounds as below.
+def _best_for(problem: InjectionProblem, sigma: Indices, y: int, loss: float) -> tuple[int, float]:
+    """The source class for target class y that has the least loss, the others as they are, and that loss.
 
-    With r the others' mass, ``sum_i w_i log(r_i + p_iz) = sum_i w_i log r_i + sum_i w_i log(1 + p_iz / r_i)``.
+    Args:
+        problem: a compact one.
+        sigma: (K_t,) the injection.
+        y: the target class.
+        loss: of sigma.
     """
-    columns, own = problem.columns, problem.log_cost[y]
-    rest = np.maximum(columns[sigma[np.arange(len(sigma)) != y]].sum(axis=0), LEAST_MASS)
-    log_rest = float(np.log(rest) @ problem.weights)
-    bound = own + np.logaddexp(log_rest, log_sums)
-    bound[sigma] = np.inf
-    scale, move = 1 / rest, int(sigma[y])
-    best = float(own[move] + log_rest + _gained(problem, scale, sigma[y : y + 1])[0]) - LEAST_GAIN
+    columns, others = problem.columns, np.delete(sigma, y)
+    rest = np.maximum(columns[others].sum(axis=0), LEAST_MASS)
+    least = problem.log_cost[y] + problem.log_cost[np.arange(len(sigma)) != y, others].sum()
+    least[sigma] = np.inf
+    best, move = loss - LEAST_GAIN, int(sigma[y])
+    bound = least + problem.class_means.bound(np.log(rest))
     order = np.flatnonzero(bound < best)
     order = order[np.argsort(bound[order], kind="stable")]
     for start in range(0, len(order), SWEPT):
         z = order[start : start + SWEPT]
         if bound[z[0]] >= best:
             break
-        loss = own[z] + log_rest + _gained(problem, scale, z)
-        least = int(np.argmin(loss))
-        if loss[least] < best:
-            best, move = float(loss[least]), int(z[least])
-    return move
+        losses = least[z] + _log_masses(columns[z], rest)
+        first = int(np.argmin(losses))
+        if losses[first] < best:
+            best, move = float(losses[first]), int(z[first])
+    return (move, best) if move != sigma[y] else (move, loss)
 
 
-def _gained(problem: InjectionProblem, scale: Floats, sources: Indices) -> Floats:
-    """``(1/n) sum_i log(1 + p_iz scale_i)`` for some source classes; every sample weighs the same."""
-    ratio = problem.columns[sources]
-    ratio *= scale
-    ratio += 1
-    return sum_logs(ratio) / scale.shape[-1]
+def _log_masses(chosen: Floats, rest: Floats) -> Floats:
+    """``(1/n) sum_i log(r_i + p_iz)`` (m,) of some source classes (m, n), which are overwritten."""
+    chosen += rest
+    return sum_logs(chosen) / chosen.shape[1]
 
 
 def _permute(problem: InjectionProblem, sigma: Indices) -> Indices:
@@ -276,7 +318,7 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
     # Summed afresh: subtracting the replaced column would cancel where it holds nearly all the mass.
     rest = np.stack([columns[np.delete(sigma, y)].sum(axis=0) for y in range(n_target)])
     rest = np.maximum(rest, LEAST_MASS)
-    log_rest, scale = (np.log(rest) @ problem.weights)[:, None], 1 / rest
+    log_rest = (np.log(rest) @ problem.weights)[:, None]
     own = problem.log_cost - problem.log_cost[np.arange(n_target), sigma][:, None] - problem.log_mass(sigma)
     own[:, sigma] = np.inf
     bound = own + np.logaddexp(log_rest, -problem.log_cost.sum(axis=0))
@@ -287,7 +329,7 @@ def _best_substitution(problem: InjectionProblem, sigma: Indices) -> Indices:
         y, z = np.unravel_index(order[start : start + step], bound.shape)
         if bound[y[0], z[0]] >= best:
             break
-        change = own[y, z] + log_rest[y, 0] + _gained(problem, scale[y], z)
+        change = own[y, z] + _log_masses(columns[z], rest[y])
         least = int(np.argmin(change))
         if change[least] < best:
             best, move = change[least], (y[least], z[least])

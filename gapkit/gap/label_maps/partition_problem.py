@@ -118,14 +118,15 @@ def make_problem(tempered: Tempered, mask: Mask) -> PartitionProblem:
 def assignment_reading(problem: PartitionProblem) -> Indices:
     """The assignment injection of the problem's samples, as a reading (K_s,)."""
     size = problem.size
-    shares = (problem.sizes / size)[:, None]
-    log_sums = problem.log_means.T * shares
+    shares = problem.sizes / size
+    log_sums = problem.log_means.T * shares[:, None]
     injection = InjectionProblem(
         columns=problem.columns,
         weights=np.full(size, 1 / size),
+        shares=shares,
         log_cost=-log_sums,
-        mass_cost=shares - problem.class_sums(problem.columns).T / size,
-        centred_cost=shares * log_sums.sum(axis=0) - log_sums,
+        mass_cost=shares[:, None] - problem.class_sums(problem.columns).T / size,
+        centred_cost=shares[:, None] * log_sums.sum(axis=0) - log_sums,
     )
     return read_injection(assignment_injection(injection), len(problem.columns))
 
