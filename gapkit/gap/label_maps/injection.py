@@ -38,8 +38,8 @@ CROSS_FITTED_ENTRIES = 1 << 17
 """Up to this many probabilities eps is fitted on all inner folds; from there on the validation split is enough. Up to
 this many, too, sigma is searched at every temperature in sample."""
 
-COMPARING_KICKS = 4
-"""Of a search whose injection is only compared with those at other temperatures."""
+COMPARING_KICKS, FURTHER_KICKS = 12, 6
+"""Of a search whose injection is only compared with those at other temperatures, and of one that starts from these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +176,10 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
             [validation_loss(tempered, problem, part) for problem, part in zip(problems, chosen, strict=True)]
         )
 
-    quick = replace(search, kicks=COMPARING_KICKS)
+    first, further = (replace(search, kicks=kicks) for kicks in (COMPARING_KICKS, FURTHER_KICKS))
     begin: list[float] = choose_temperatures(losses_at, len(parts)).tolist()
     best = [(np.inf, Choice(temperature=value, sigma=np.zeros(0, dtype=np.int64))) for value in begin]
+    found: list[list[Indices]] = [[] for _ in parts]
     pending = {k: {value} for k, value in enumerate(begin)}
     seen: list[set[float]] = [set() for _ in parts]
     while pending:
@@ -188,7 +189,9 @@ def choose_injections(samples: Samples, parts: list[Part], search: Search) -> li
             for k in [k for k, values in pending.items() if value in values]:
                 seen[k].add(value)
                 part = parts[k]
-                sigma = quick.run(tempered, part.inner_fit, part.prior).sigma
+                quick = further if found[k] else first
+                sigma = quick.run(tempered, part.inner_fit, part.prior, found[k]).sigma
+                found[k].append(sigma)
                 loss, moved = best_temperature(samples, part.validation, part.prior, sigma, at=value)
                 if loss < best[k][0]:
                     best[k] = loss, Choice(temperature=moved, sigma=sigma)
@@ -216,7 +219,7 @@ def fit_part(tempered: Tempered, part: Part, inner: Indices, search: Search) -> 
             own[fresh] = own_of(tempered, search.run(tempered, part.without(fold), part.prior).sigma, fresh)
         rows = part.fit
     eps, _ = choose_eps(own[rows], part.prior[tempered.samples.labels[rows]])
-    return _as_injection(search.run(tempered, part.fit, part.prior), tempered, part.prior, eps)
+    return _as_injection(search.run(tempered, part.fit, part.prior, [inner]), tempered, part.prior, eps)
 
 
 def _as_injection(found: FoundInjection, tempered: Tempered, prior: Floats, eps: float) -> Injection:
@@ -259,17 +262,18 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
 
     def search_at(temperature: float) -> tuple[list[tuple[float, Injection]], float]:
         tempered = samples.temper(temperature)
-        found = search.run(tempered, everything, prior)
+        found = search.run(tempered, everything, prior, [injection.sigma for _, injection in tried])
         moved = best_temperature(samples, everything, mixed_prior, found.sigma, at=temperature, pseudo=0.0)[1]
         there = samples.temper(moved)
         same = replace(found, loss=make_problems(there, [everything])[0].loss(found.sigma), optimal=False)
         return [evaluate(tempered, found), evaluate(there, same)], moved
 
     tried: list[tuple[float, Injection]] = []
-    seen: set[float] = set()
     if samples.log_p.size <= CROSS_FITTED_ENTRIES:
-        return min((pair for value in TEMPERATURES for pair in search_at(value)[0]), key=lambda item: item[0])[1]
-    pending, best = [float(choose_temperatures(losses_at, 1)[0])], np.inf
+        pending, further = list(TEMPERATURES), False
+    else:
+        pending, further = [float(choose_temperatures(losses_at, 1)[0])], True
+    seen, best = set[float](), np.inf
     while pending:
         temperature = pending.pop(0)
         if temperature in seen:
@@ -277,10 +281,10 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
         seen.add(temperature)
         found, moved = search_at(temperature)
         tried += found
-        pending.append(moved)
-        if (least := min(loss for loss, _ in found)) < best:
-            best = least
-            pending += _beside(temperature)
+        least = min(loss for loss, _ in found)
+        if further:
+            pending += [moved, *(_beside(temperature) if least < best else [])]
+        best = min(best, least)
     return min(tried, key=lambda item: item[0])[1]
 
 

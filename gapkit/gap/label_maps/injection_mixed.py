@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,17 @@ class Search:
     trimmed: bool = True
     kicks: int = KICKS
 
-    def run(self, tempered: Tempered, mask: Mask, prior: Floats) -> FoundInjection:
-        """The best injection found of the samples ``mask`` (n,); ``loss`` is that of all of them, unmixed."""
+    def run(self, tempered: Tempered, mask: Mask, prior: Floats, known: Sequence[Indices] = ()) -> FoundInjection:
+        """The best injection found of the samples ``mask`` (n,); ``loss`` is that of all of them, unmixed.
+
+        Args:
+            tempered: samples at one temperature.
+            mask: those that are looked at.
+            prior: (K_t,) class prior.
+            known: injections (K_t,) to start from, too.
+        """
         problem = make_problems(tempered, [mask])[0]
-        found = search_injection(problem, seed=self.seed, enumeration=self.enumeration, kicks=self.kicks)
+        found = search_injection(problem, seed=self.seed, enumeration=self.enumeration, kicks=self.kicks, known=known)
         if not self.trimmed:
             return found
         sigma = trim(tempered, mask, prior, found.sigma)
