@@ -9,19 +9,21 @@ import numpy as np
 
 from gapkit.arrays import Array, Features, Floats, Indices, PerSample, PerScored, TargetProbabilities
 from gapkit.estimates import ClassGap, Misalignment, Null
-from gapkit.gap.beside import Beside
 from gapkit.gap.canonical import Canonical, canonicalise
 from gapkit.gap.classes import class_gaps
-from gapkit.gap.discrepancy import KL
+from gapkit.gap.discrepancy import KL, find_discrepancy
 from gapkit.gap.families import UNDER_KL, FamilyFit, fit_families, probe_conditional
 from gapkit.gap.inputs import ConditionalInputs, GapOptions, MisalignmentResult, RefittedMap
+from gapkit.gap.label_maps.ceiling import find_neighbourhood
 from gapkit.gap.label_maps.tempering import LOG_FLOOR
 from gapkit.gap.layers import check_layers, layer_rows
+from gapkit.gap.null import NullInputs, null_tests
 from gapkit.gap.problem import Problem, prepare
 from gapkit.gap.regression import r_squared
 from gapkit.gap.scoring import Scoring, score_families
 from gapkit.options import given_or_default
 from gapkit.statistics.folds import Folds, stratified_folds
+from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress, no_progress
 
 __all__ = ["ConditionalInputs", "GapOptions", "MisalignmentResult", "measure_misalignment", "measure_on_folds"]
@@ -112,11 +114,12 @@ def fit_and_score(
     canonical = canonicalise(inputs)
     ordered = draw_folds(canonical, options) if folds is None else canonical.folds(folds)
     problem = prepare(canonical.inputs, ordered, seed=options.seed)
-    with Beside(problem, ordered, options) as beside:
-        fits = fit_families(problem, options, progress, beside.members)
-        progress("permutations", 0, 1)
-        nulls = beside.nulls()
-        progress("permutations", 1, 1)
+    # Nearest neighbours are a member of the ceiling and its null statistic: one pass over the distances serves both.
+    near = find_neighbourhood(problem) if "ceiling" in options.families and "knn" in options.ceiling else None
+    fits = fit_families(problem, options, progress, near)
+    progress("permutations", 0, 1)
+    nulls = _null_tests(problem, ordered, options, near)
+    progress("permutations", 1, 1)
     scoring = make_scoring(problem, options, _partial_reason(ordered, inputs))
     scores = score_families(scoring, fits, options.discrepancies)
     defined = {name: fit for name, fit in fits.items() if isinstance(fit, FamilyFit)}
@@ -170,6 +173,29 @@ def _layers(
     if not layers or not isinstance(channel, FamilyFit):
         return {}
     return layer_rows(problem, channel.channels, layers, scoring, options, progress)
+
+
+def _null_tests(
+    problem: Problem, folds: Folds, options: GapOptions, neighbourhood: Neighbourhood | None
+) -> dict[tuple[str, str], Null]:
+    """The permutation test of each family under each discrepancy."""
+    if options.permutations == 0:
+        return {}
+    return null_tests(
+        NullInputs(
+            log_p=problem.samples.log_p,
+            features=problem.features,
+            labels=problem.samples.labels,
+            n_classes=problem.n_target,
+            folds=replace(folds, ids=folds.ids[problem.order], home=folds.home[problem.order]),
+            groups=problem.groups,
+            neighbourhood=neighbourhood,
+        ),
+        families=options.families,
+        discrepancies=[find_discrepancy(name) for name in options.discrepancies],
+        permutations=options.permutations,
+        seed=options.seed,
+    )
 
 
 def _with_null(row: Misalignment, tests: Mapping[tuple[str, str], Null]) -> Misalignment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,17 +16,16 @@ from gapkit.gap.label_maps import channel_parts
 from gapkit.gap.label_maps import injection as injections
 from gapkit.gap.label_maps import partition as partitions
 from gapkit.gap.label_maps import under_fits as readings
-from gapkit.gap.label_maps.ceiling import Member, fit_ceiling
+from gapkit.gap.label_maps.ceiling import fit_ceiling
 from gapkit.gap.label_maps.linear import LinearFit, fit_linear
 from gapkit.gap.label_maps.under import Criterion, find_criterion
 from gapkit.gap.label_maps.under_channel_fits import channel_in_sample, refit_channels
 from gapkit.gap.problem import Problem
 from gapkit.gap.reading import read_channel, read_injection, read_partition
+from gapkit.statistics.neighbours import Neighbourhood
 from gapkit.types import Progress
 
 LETTER, PLAIN = "injection_strict", "linear_plain"
-Independent = Callable[[], Mapping[str, Sequence[Member]]]
-"""Waits for members of the ceiling that read no label map and are fitted elsewhere."""
 UNDER_KL = ("linear", "ceiling", PLAIN)
 """Always log-likelihood fits; they read the channel fitted under KL too."""
 
@@ -78,7 +77,7 @@ class StrictFits:
 
 
 def fit_families(
-    problem: Problem, options: GapOptions, progress: Progress, independent: Independent | None = None
+    problem: Problem, options: GapOptions, progress: Progress, neighbourhood: Neighbourhood | None = None
 ) -> dict[str, FamilyFit | str]:
     """The families that are asked for, each from what the stricter ones found; a text says why one is undefined.
 
@@ -86,7 +85,7 @@ def fit_families(
         problem: samples and parts.
         options: families, members of the ceiling, and what maps are fitted under.
         progress: told about each family.
-        independent: gives the ceiling's "knn" and "mlp" of each fold, where they are fitted elsewhere.
+        neighbourhood: what the ceiling's "knn" looks its neighbours up in, where it is there already.
     """
     wanted = set(options.families)
     fits: dict[str, FamilyFit | str] = {}
@@ -103,7 +102,7 @@ def fit_families(
         found = _fit_channels(problem, strict, progress)
         if "channel" in wanted:
             fits["channel"] = _summarise_channels(problem, found, strict, shown, criterion)
-        fits |= fit_readers(problem, found, options, progress, independent)
+        fits |= fit_readers(problem, found, options, progress, neighbourhood)
     if PLAIN in wanted:
         fits[PLAIN] = _summarise_linears(problem, plain_linears(problem))
     return {name: fits[name] for name in options.families}
@@ -114,7 +113,7 @@ def fit_readers(
     fits: Sequence[channels.ChannelFit],
     options: GapOptions,
     progress: Progress,
-    independent: Independent | None = None,
+    neighbourhood: Neighbourhood | None = None,
 ) -> dict[str, FamilyFit]:
     """The families that read features, as far as they are asked for, from the channel of each fold."""
     found: dict[str, FamilyFit] = {}
@@ -124,7 +123,7 @@ def fit_readers(
     found["linear"] = _summarise_linears(problem, linears)
     if "ceiling" in options.families:
         progress("ceiling", 0, 1)
-        found["ceiling"] = _ceiling(problem, fits, linears, options, independent)
+        found["ceiling"] = _ceiling(problem, fits, linears, options, neighbourhood)
         progress("ceiling", 1, 1)
     return found
 
@@ -134,7 +133,7 @@ def _fit_strict(problem: Problem, progress: Progress) -> StrictFits:
     samples, parts, search = problem.samples, problem.parts, injections.Search(seed=problem.seed)
     progress("injection", 0, 1)
     found = injections.fit_parts(samples, parts, search)
-    optimum = injections.fit_in_sample(samples, parts[-1].prior, search)
+    optimum = injections.fit_in_sample(samples, parts[-1].prior, search, known=[fit.injection for fit in found])
     progress("injection", 1, 1)
     made = partitions.fit_parts(samples, parts, found)
     whole = partitions.fit_in_sample(samples, parts[-1].prior, optimum)
@@ -185,7 +184,8 @@ def _to_the_letter(problem: Problem, fits: StrictFits, criterion: Criterion | No
     """The injections without the class prior; the optimum in sample is that for eps = 0."""
     *folds, whole = (replace(fit.injection, eps=0.0) for fit in fits.injections)
     search = injections.Search(seed=problem.seed, trimmed=False)
-    best = injections.fit_in_sample(problem.samples, whole.prior, search, strict=True)
+    known = [fit.injection for fit in fits.injections]
+    best = injections.fit_in_sample(problem.samples, whole.prior, search, known=known, strict=True)
     if criterion is not None:
         samples, seed = problem.samples, problem.seed
         best = readings.injection_in_sample(samples, whole.prior, best, criterion, seed=seed, strict=True)
@@ -282,8 +282,8 @@ def _ceiling(
     fits: Sequence[channels.ChannelFit],
     linears: Sequence[LinearFit],
     options: GapOptions,
-    independent: Independent | None,
+    neighbourhood: Neighbourhood | None,
 ) -> FamilyFit:
     """The best member on the inner split, fold by fold."""
-    found = fit_ceiling(problem, fits, linears, options.ceiling, None if independent is None else independent())
+    found = fit_ceiling(problem, fits, linears, options.ceiling, neighbourhood)
     return FamilyFit(held_out=found.held_out, maps=found.maps, members=found.winners)

@@ -89,7 +89,7 @@ def fit_ceiling(
     channels: Sequence[ChannelFit],
     linears: Sequence[LinearFit],
     members: Sequence[str] = ("channel", "linear", "knn", "mlp"),
-    independent: Mapping[str, Sequence[Member]] | None = None,
+    neighbourhood: Neighbourhood | None = None,
 ) -> CeilingFit:
     """The member with the least KL on the inner validation samples, fold by fold; the first of equals.
 
@@ -102,7 +102,7 @@ def fit_ceiling(
         channels: the channel of each fold, read where "channel" is a member.
         linears: the linear map of each fold, read where "linear" is a member.
         members: any of "channel", "linear", "knn" and "mlp".
-        independent: "knn" and "mlp" of each fold, where they are there already.
+        neighbourhood: what "knn" looks its neighbours up in, where it is there already.
 
     Raises:
         DataError: no member at all.
@@ -114,21 +114,16 @@ def fit_ceiling(
             found[name] = [_channel_member(problem, part, fit) for part, fit in zip(parts, channels, strict=False)]
         elif name == "linear":
             found[name] = [_linear_member(part, fit) for part, fit in zip(parts, linears, strict=False)]
+        elif name == "knn":
+            near = find_neighbourhood(problem) if neighbourhood is None else neighbourhood
+            found[name] = [neighbour_member(problem, part, near) for part in parts]
         else:
-            found[name] = _fit_independent(problem, name) if independent is None else independent[name]
+            found[name] = [perceptron_member(problem, part) for part in parts]
     if problem.tuned is not None:
         found[GIVEN] = [_given_member(problem, part, problem.tuned) for part in parts]
     if not found:
         raise DataError("the ceiling has no member", expected="one at least", remedy="name channel, linear, knn or mlp")
     return _best(problem, parts, found)
-
-
-def _fit_independent(problem: Problem, name: str) -> list[Member]:
-    """The members that read no label map: "knn" or "mlp" of each fold."""
-    if name == "mlp":
-        return [perceptron_member(problem, part) for part in problem.parts[:-1]]
-    neighbourhood = find_neighbourhood(problem)
-    return [neighbour_member(problem, part, neighbourhood) for part in problem.parts[:-1]]
 
 
 def _best(problem: Problem, parts: Sequence[Part], found: Mapping[str, Sequence[Member]]) -> CeilingFit:

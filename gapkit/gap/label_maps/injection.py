@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -234,17 +235,20 @@ def _as_injection(found: FoundInjection, tempered: Tempered, prior: Floats, eps:
     )
 
 
-def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bool = False) -> Injection:
+def fit_in_sample(
+    samples: Samples, prior: Floats, search: Search, *, known: Sequence[Injection] = (), strict: bool = False
+) -> Injection:
     """The optimum on all samples, with T and eps fitted to the same samples and no floor on eps.
 
-    Sigma is searched at the temperature where the assignment map does best; the temperature is then chosen again for
-    that sigma, and sigma searched again there, and beside the best temperature so far, until nothing new comes. In
-    small problems it is searched at every temperature. The best loss of all is kept.
+    Sigma is searched at the temperature of the last injection that is known, or where the assignment map does best; the
+    temperature is then chosen again for that sigma, and sigma searched again there, and beside the best temperature so
+    far, until nothing new comes. In small problems it is searched at every temperature. The best loss of all is kept.
 
     Args:
         samples: sorted by class.
         prior: (K_t,) class prior of all samples.
         search: how sigma is searched.
+        known: fitted to some of the samples; searches start from these, too.
         strict: the definition to the letter, eps = 0.
     """
     everything = np.ones(len(samples.labels), dtype=bool)
@@ -262,7 +266,8 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
 
     def search_at(temperature: float) -> tuple[list[tuple[float, Injection]], float]:
         tempered = samples.temper(temperature)
-        found = search.run(tempered, everything, prior, [injection.sigma for _, injection in tried])
+        starts = [injection.sigma for injection in (*known, *(injection for _, injection in tried))]
+        found = search.run(tempered, everything, prior, starts)
         moved = best_temperature(samples, everything, mixed_prior, found.sigma, at=temperature, pseudo=0.0)[1]
         there = samples.temper(moved)
         same = replace(found, loss=make_problems(there, [everything])[0].loss(found.sigma), optimal=False)
@@ -272,7 +277,8 @@ def fit_in_sample(samples: Samples, prior: Floats, search: Search, *, strict: bo
     if samples.log_p.size <= CROSS_FITTED_ENTRIES:
         pending, further = list(TEMPERATURES), False
     else:
-        pending, further = [float(choose_temperatures(losses_at, 1)[0])], True
+        first = known[-1].temperature if known else float(choose_temperatures(losses_at, 1)[0])
+        pending, further = [first], True
     seen, best = set[float](), np.inf
     while pending:
         temperature = pending.pop(0)
