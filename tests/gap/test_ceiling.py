@@ -9,7 +9,7 @@ import pytest
 
 from gapkit.errors import DataError
 from gapkit.gap import ConditionalInputs
-from gapkit.gap.label_maps.ceiling import GIVEN, find_neighbourhood, fit_ceiling, neighbour_member
+from gapkit.gap.label_maps.ceiling import GIVEN, find_neighbourhood, fit_ceiling
 from gapkit.gap.label_maps.channel import fit_parts
 from gapkit.gap.label_maps.linear import fit_linear
 from gapkit.gap.problem import prepare
@@ -171,8 +171,7 @@ def test_one_pass_over_the_distances_serves_all_folds_and_the_caller(solved, mon
     assert calls == [3]
     near = find_neighbourhood(problem)
     assert calls == [3, 3]
-    there = {"knn": [neighbour_member(problem, part, near) for part in problem.parts[:-1]]}
-    shared = fit_ceiling(problem, [], [], ("knn",), there)
+    shared = fit_ceiling(problem, [], [], ("knn",), near)
     assert calls == [3, 3]
     assert (shared.held_out == found.held_out).all()
 

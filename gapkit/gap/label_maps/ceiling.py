@@ -116,9 +116,9 @@ def fit_ceiling(
             found[name] = [_linear_member(part, fit) for part, fit in zip(parts, linears, strict=False)]
         elif name == "knn":
             near = find_neighbourhood(problem) if neighbourhood is None else neighbourhood
-            found[name] = [neighbour_member(problem, part, near) for part in parts]
+            found[name] = [_neighbour_member(problem, part, near) for part in parts]
         else:
-            found[name] = [perceptron_member(problem, part) for part in parts]
+            found[name] = [_perceptron_member(problem, part) for part in parts]
     if problem.tuned is not None:
         found[GIVEN] = [_given_member(problem, part, problem.tuned) for part in parts]
     if not found:
@@ -177,7 +177,7 @@ def split_of(part: Part) -> Split:
     return Split(fit=part.fit, validation=part.validation, scored=part.scored)
 
 
-def neighbour_member(problem: Problem, part: Part, neighbourhood: Neighbourhood) -> Member:
+def _neighbour_member(problem: Problem, part: Part, neighbourhood: Neighbourhood) -> Member:
     """The vote of nearest neighbours, eps from the inner validation samples."""
     criterion = mixed_loss(part.prior[problem.samples.labels[part.validation]])
     chosen = choose_neighbours(neighbourhood, problem.samples.labels, split_of(part), part.prior, criterion=criterion)
@@ -186,7 +186,7 @@ def neighbour_member(problem: Problem, part: Part, neighbourhood: Neighbourhood)
     return Member(inner_loss=loss, scored=mix(chosen.scored, part.prior, eps), fitted=fitted)
 
 
-def perceptron_member(problem: Problem, part: Part) -> Member:
+def _perceptron_member(problem: Problem, part: Part) -> Member:
     """A small perceptron, eps from the inner validation samples."""
     labels, validation = problem.samples.labels[part.fit], part.validation[part.fit]
     scaling = fit_scaling(problem.features[part.fit])
