@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from gapkit.errors import OptionError
 from gapkit.gap.conditional import ConditionalInputs, GapOptions, measure_misalignment
@@ -123,16 +122,12 @@ def check_layers_asked(target: Target, options: MeasureOptions) -> None:
 def measure_gap(
     activations: Activations, options: GapOptions, progress: Progress
 ) -> MisalignmentResult | MultilabelResult:
-    """The misalignment of single labels, or of each label against the rest.
-
-    Linear algebra runs on one thread: the products are small, and waiting threads cost more than they bring.
-    """
+    """The misalignment of single labels, or of each label against the rest."""
     target, inputs = activations.target, conditional_inputs(activations)
     layers = {name: array for name, array in activations.features.items() if name != FEATURES}
-    with threadpool_limits(1, user_api="blas"):
-        if target.task == "multilabel":
-            return measure_multilabel(inputs, target.y, target.class_names or (), options, progress)
-        return measure_misalignment(inputs, options, progress, layers=layers)
+    if target.task == "multilabel":
+        return measure_multilabel(inputs, target.y, target.class_names or (), options, progress)
+    return measure_misalignment(inputs, options, progress, layers=layers)
 
 
 def conditional_inputs(activations: Activations) -> ConditionalInputs:

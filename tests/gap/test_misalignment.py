@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gapkit.gap import ConditionalInputs, GapOptions, measure_misalignment
 from gapkit.gap.conditional import measure_on_folds
@@ -90,6 +91,20 @@ def test_same_seed_is_bit_identical(world):
     assert measure_misalignment(made.inputs(), QUICK) == measure_misalignment(made.inputs(), QUICK)
     other = measure_misalignment(made.inputs(), replace(QUICK, seed=1))
     assert other.rows != measure_misalignment(made.inputs(), QUICK).rows
+
+
+def test_linear_algebra_runs_on_one_thread_and_as_before_afterwards(world):
+    def blas():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen = []
+    with threadpool_limits(2, user_api="blas"):
+        before = blas()
+        if set(before) != {2}:
+            pytest.skip("needs a BLAS that takes two threads")
+        measure_misalignment(world(n=80).inputs(), QUICK, lambda *_: seen.extend(blas()))
+        assert blas() == before
+    assert set(seen) == {1}
 
 
 def test_renaming_classes_changes_only_the_names(world):

@@ -274,11 +274,9 @@ def fit_in_sample(
         return [evaluate(tempered, found), evaluate(there, same)], moved
 
     tried: list[tuple[float, Injection]] = []
-    if samples.log_p.size <= CROSS_FITTED_ENTRIES:
-        pending, further = list(TEMPERATURES), False
-    else:
-        first = known[-1].temperature if known else float(choose_temperatures(losses_at, 1)[0])
-        pending, further = [first], True
+    small = samples.log_p.size <= CROSS_FITTED_ENTRIES
+    first = known[-1].temperature if known else float(choose_temperatures(losses_at, 1)[0])
+    pending = list(TEMPERATURES) if small else [first]
     seen, best = set[float](), np.inf
     while pending:
         temperature = pending.pop(0)
@@ -288,7 +286,7 @@ def fit_in_sample(
         found, moved = search_at(temperature)
         tried += found
         least = min(loss for loss, _ in found)
-        if further:
+        if not small:
             pending += [moved, *(_beside(temperature) if least < best else [])]
         best = min(best, least)
     return min(tried, key=lambda item: item[0])[1]
