@@ -235,6 +235,8 @@ class CopiedEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures, as the source takes them, to tokens (B, N, dim) or (B, rows, columns, dim)."""
+        if len(self.layers) > 1:  # a stem, which runs channels last in the bundled source too
+            x = x.contiguous(memory_format=torch.channels_last)
         tokens = self.norm(self.layers(x).flatten(2).transpose(1, 2).contiguous())
         tokens = tokens if self.position is None else tokens + self.position
         return tokens if self.sizes.grid is None else tokens.unflatten(1, self.sizes.grid)
