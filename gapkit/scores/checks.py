@@ -7,6 +7,7 @@ import numpy as np
 from gapkit.arrays import Array, Features, Floats, Labels
 from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
+from gapkit.labels import LARGEST_WHOLE
 from gapkit.statistics.checks import check_features
 from gapkit.statistics.mapped import MappedRows
 from gapkit.statistics.stacked import ChosenRows, FeatureRows
@@ -86,11 +87,12 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
             remedy=f"give one {what} for each sample",
         )
     check_present(found, name, what=what)
-    whole = found.dtype.kind == "f" and bool((found == np.round(found)).all())
+    floats = found.dtype.kind == "f"
+    whole = floats and bool(((found == np.round(found)) & (np.abs(found) <= LARGEST_WHOLE)).all())
     if found.dtype.kind not in "biuUS" and not whole:
         raise DataError(
             f"{name} has dtype {found.dtype}",
-            expected="integers or strings",
+            expected="integers" + (" (as floats, up to 2^53)" if floats else "") + " or strings",
             remedy=f"give the {'class' if what == 'label' else what} of each sample",
         )
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)

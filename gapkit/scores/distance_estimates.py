@@ -56,7 +56,7 @@ def estimate_distance(distance: Distance, pair: PairInputs, options: EstimateOpt
     try:
         floor = noise_floor(distance, pair)
     except UndefinedError as error:
-        return replace(row, reason=row.reason or f"no floor: {error.got}")
+        return replace(row, reason="; ".join(filter(None, (row.reason, f"no floor: {error.got}"))))
     return replace(row, floor=floor.highest, halves=floor.between, floor_size=floor.size)
 
 

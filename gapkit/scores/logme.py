@@ -11,7 +11,7 @@ import numpy as np
 from gapkit.arrays import Array, Floats
 from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
-from gapkit.labels import TASKS, Task
+from gapkit.labels import Task
 from gapkit.options import check_choice
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.evidence import Evidence, Regression, Targets
@@ -20,6 +20,9 @@ from gapkit.statistics.class_sums import class_counts
 from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum
 from gapkit.types import Traits
+
+READ: tuple[Task, ...] = ("classification", "regression", "multilabel")
+"""Tasks that have an evidence."""
 
 
 def logme(features: Array, labels: Array, *, task: Task = "classification") -> float:
@@ -61,7 +64,7 @@ def logme(features: Array, labels: Array, *, task: Task = "classification") -> f
         True
     """
     x = check_features(features)
-    check_choice("task", task, TASKS)
+    check_choice("task", task, READ)
     if task == "classification":
         given: Array = encode(labels, len(x))
     else:
@@ -89,7 +92,7 @@ class LogME:
         unit="nats per sample",
         conditional=True,
         invariant=("sample_order", "class_names", "orthogonal", "scale"),
-        tasks=TASKS,
+        tasks=READ,
         cost="O(n d^2 + d^3) once, O(n d + C d^2) for each labelling",
         avoids="the missing (d - k) log alpha where the rank k is below d; epsilons of 1e-5; absent classes that count",
     )

@@ -50,6 +50,8 @@ def mmd2(x: Array, y: Array, *, bandwidth: Literal["median"] | float | Sequence[
     first, second = check_pair(x, y)
     check_sizes(first, second, name="the unbiased MMD")
     pair = PairInputs(target=first, surrogate=second)
+    if isinstance(bandwidth, np.ndarray) and bandwidth.ndim == 0:
+        bandwidth = float(bandwidth)
     if isinstance(bandwidth, Real):
         check_number("bandwidth", bandwidth)
         return _mmd2(*pair.whole, _squared([float(bandwidth) / pair.unit], 1.0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gapkit.arrays import Array, Features, Indices
 from gapkit.errors import OptionError, UndefinedError
-from gapkit.options import check_least, check_number
+from gapkit.options import check_least, check_number, given_or_default
 from gapkit.scores.checks import check_features, encode, present_classes
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.leep import leep_of
@@ -36,7 +36,7 @@ def n_leep(
     *,
     components: int = COMPONENTS,
     energy: float = ENERGY,
-    options: MixtureOptions = DEFAULT,
+    options: MixtureOptions | None = None,
     seed: int = 0,
 ) -> float:
     """LEEP with the clusters of a Gaussian mixture in place of source classes (Li et al., CVPR 2021).
@@ -67,6 +67,7 @@ def n_leep(
 
     Raises:
         DataError: arrays that cannot be used.
+        OptionError: options of another kind.
         UndefinedError: one class only, or fewer than two samples for each component.
 
     Example:
@@ -78,7 +79,8 @@ def n_leep(
     """
     x = check_features(features)
     codes = encode(labels, len(x))
-    estimator = NLEEP(components=components, energy=energy, options=options)
+    chosen = given_or_default(options, MixtureOptions)
+    estimator = NLEEP(components=components, energy=energy, options=chosen)
     return estimator.on(ScoreInputs(features=x, labels=codes, seed=seed))(codes)
 
 

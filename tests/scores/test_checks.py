@@ -53,6 +53,12 @@ def test_labels_that_are_no_classes_of_the_samples_are_refused_in_words(labels, 
         encode(labels, 3)
 
 
+def test_whole_numbers_that_floats_do_not_tell_apart_are_refused():
+    with pytest.raises(DataError, match=r"labels has dtype float64; expected integers \(as floats, up to 2\^53\)"):
+        encode([2**63 + 1, 2**63 + 2, -1], 3)
+    assert encode(np.array([2**62 + 1, 2**62 + 2, -1]), 3).tolist() == [1, 2, 0]
+
+
 def test_a_pair_of_samples_has_the_same_features():
     first, second = check_pair(np.zeros((2, 3), dtype=np.float32), np.ones((4, 3), dtype=np.int64))
     assert (first.shape, second.shape, first.dtype, second.dtype) == ((2, 3), (4, 3), np.float64, np.float64)

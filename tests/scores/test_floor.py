@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from gapkit.errors import OptionError, UndefinedError
 from gapkit.scores.c2st import C2st
+from gapkit.scores.distance_estimates import estimate_distance
 from gapkit.scores.energy import Energy
+from gapkit.scores.estimating import EstimateOptions
 from gapkit.scores.floor import Anchored, noise_floor
 from gapkit.scores.frechet import Frechet
 from gapkit.scores.inputs import PairInputs
@@ -245,3 +247,13 @@ def test_what_cannot_be_split_is_refused_in_words():
         noise_floor(Energy(), numbered(3, 9))
     with pytest.raises(OptionError, match="splits is 0"):
         noise_floor(Energy(), numbered(9, 9), splits=0)
+
+
+def test_a_missing_floor_has_its_reason_beside_that_of_a_missing_interval():
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(120, 3)), rng.normal(size=(120, 3)) + 50
+    pair = PairInputs(target=near, surrogate=far, target_groups=np.arange(120) % 6)
+    row = estimate_distance(C2st(), pair, EstimateOptions(permutations=0))
+    assert row.floor is None
+    assert "no interval" in row.reason
+    assert "no floor" in row.reason

@@ -260,3 +260,8 @@ def test_unknown_tasks_single_classes_and_constant_targets():
         logme(np.eye(4), np.full(4, 0.1), task="regression")
     with pytest.raises(UndefinedError, match="the same for all samples"):
         logme(np.eye(4), np.ones((4, 2)), task="multilabel")
+
+
+def test_fields_have_no_evidence():
+    with pytest.raises(OptionError, match="dense"):
+        logme(np.zeros((4, 2)), np.zeros(4), task="dense")

@@ -159,3 +159,8 @@ def test_what_cannot_be_measured_is_refused_in_words():
     for bandwidth in (0.0, -1.0, [], [1.0, 0.0], np.inf, None, "mean", ["a"], True):
         with pytest.raises(OptionError, match="bandwidth"):
             mmd2(x, x, bandwidth=bandwidth)
+
+
+def test_a_bandwidth_may_be_an_array_of_one_number():
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    assert mmd2(x, x + 1, bandwidth=np.array(2.0)) == mmd2(x, x + 1, bandwidth=2.0)

@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from gapkit.errors import DataError, UndefinedError
+from gapkit.errors import DataError, OptionError, UndefinedError
 from gapkit.scores.inputs import ScoreInputs
 from gapkit.scores.mixture import MixtureOptions, cluster, fit_mixture, of_clusters
 from gapkit.scores.n_leep import NLEEP, n_leep
@@ -184,3 +184,11 @@ def test_absent_classes_and_float32_change_nothing():
     assert n_leep(single, labels * 10 + 3) == n_leep(single.astype(np.float64), labels)
     score = NLEEP().on(ScoreInputs(features=features, labels=labels * 2))
     assert score(labels * 2) == n_leep(features, labels)
+
+
+def test_options_of_another_kind_are_refused():
+    features = np.random.default_rng(0).normal(size=(40, 2))
+    labels = np.arange(40) % 2
+    with pytest.raises(OptionError, match="MixtureOptions"):
+        n_leep(features, labels, options=5)
+    assert n_leep(features, labels, options=None) == n_leep(features, labels)
