@@ -21,9 +21,6 @@ from gapkit.statistics.scaling import power_of_two
 from gapkit.statistics.spectrum import Spectrum
 from gapkit.types import Traits
 
-READ: tuple[Task, ...] = ("classification", "regression", "multilabel")
-"""Tasks that have an evidence."""
-
 
 def logme(features: Array, labels: Array, *, task: Task = "classification") -> float:
     """Maximum evidence per sample, averaged over classes, labels or targets (You et al., ICML 2021 and JMLR 2022).
@@ -64,7 +61,7 @@ def logme(features: Array, labels: Array, *, task: Task = "classification") -> f
         True
     """
     x = check_features(features)
-    check_choice("task", task, READ)
+    check_choice("task", task, LogME.traits.tasks)
     if task == "classification":
         given: Array = encode(labels, len(x))
     else:
@@ -92,7 +89,7 @@ class LogME:
         unit="nats per sample",
         conditional=True,
         invariant=("sample_order", "class_names", "orthogonal", "scale"),
-        tasks=READ,
+        tasks=("classification", "regression", "multilabel"),
         cost="O(n d^2 + d^3) once, O(n d + C d^2) for each labelling",
         avoids="the missing (d - k) log alpha where the rank k is below d; epsilons of 1e-5; absent classes that count",
     )

@@ -128,7 +128,7 @@ def test_held_out_maps_have_not_seen_the_scored_samples(world, name):
             own = [q[np.arange(rows.sum()), made.labels[rows]].mean() for q in (left, right)]
             assert own[0] == pytest.approx(own[1], abs=0.05)
         else:
-            assert left == pytest.approx(right, abs=1e-3)
+            assert left == pytest.approx(right, abs=1e-4)
 
 
 def edge(kind):

@@ -275,8 +275,8 @@ def fit_in_sample(
 
     tried: list[tuple[float, Injection]] = []
     small = samples.log_p.size <= CROSS_FITTED_ENTRIES
-    first = known[-1].temperature if known else float(choose_temperatures(losses_at, 1)[0])
-    pending = list(TEMPERATURES) if small else [first]
+    pending = list(TEMPERATURES) if small else [injection.temperature for injection in known[-1:]]
+    pending = pending or [float(choose_temperatures(losses_at, 1)[0])]
     seen, best = set[float](), np.inf
     while pending:
         temperature = pending.pop(0)

@@ -298,9 +298,10 @@ def _best_for(problem: InjectionProblem, sigma: Indices, y: int, loss: float) ->
         y: the target class.
         loss: of sigma.
     """
-    columns, others = problem.columns, np.delete(sigma, y)
+    columns, stay = problem.columns, np.arange(len(sigma)) != y
+    others = sigma[stay]
     rest = np.maximum(columns[others].sum(axis=0), LEAST_MASS)
-    least = problem.log_cost[y] + problem.log_cost[np.arange(len(sigma)) != y, others].sum()
+    least = problem.log_cost[y] + problem.log_cost[stay, others].sum()
     least[sigma] = np.inf
     best, move = loss - LEAST_GAIN, int(sigma[y])
     bound = least + problem.class_means.bound(np.log(rest))
