@@ -36,6 +36,11 @@ class EncodedLabels:
     task: Task
 
 
+def whole_numbers(values: Array) -> Array:
+    """Which floats are integers that float64 tells apart."""
+    return (values == np.round(values)) & (np.abs(values) <= LARGEST_WHOLE)
+
+
 def encode_labels(
     labels: Array, *, class_names: Sequence[str] | None = None, task: Task | None = None, name: str = "y"
 ) -> EncodedLabels:
@@ -150,7 +155,7 @@ def _classes(labels: Array, class_names: Sequence[str] | None, name: str) -> Enc
     if labels.dtype.kind == "f":
         with np.errstate(over="ignore"):
             labels = labels.astype(np.float64)
-        whole = (labels == np.round(labels)) & (np.abs(labels) <= LARGEST_WHOLE)
+        whole = whole_numbers(labels)
         if not whole.all():
             raise DataError(
                 f"{name} holds numbers that are no integers, such as {float(labels[~whole][0])!r}",

@@ -7,7 +7,7 @@ import numpy as np
 from gapkit.arrays import Array, Features, Floats, Labels
 from gapkit.coercion import as_array, check_present
 from gapkit.errors import DataError, UndefinedError
-from gapkit.labels import LARGEST_WHOLE
+from gapkit.labels import whole_numbers
 from gapkit.statistics.checks import check_features
 from gapkit.statistics.mapped import MappedRows
 from gapkit.statistics.stacked import ChosenRows, FeatureRows
@@ -88,7 +88,7 @@ def encode(labels: Array, n: int, name: str = "labels") -> Labels:
         )
     check_present(found, name, what=what)
     floats = found.dtype.kind == "f"
-    whole = floats and bool(((found == np.round(found)) & (np.abs(found) <= LARGEST_WHOLE)).all())
+    whole = floats and bool(whole_numbers(found).all())
     if found.dtype.kind not in "biuUS" and not whole:
         raise DataError(
             f"{name} has dtype {found.dtype}",
